@@ -1,0 +1,182 @@
+"""The protocols that cross a wall, with their obligations. No code.
+
+Rooms implement these; the loops reach rooms only through them. ``tests/contracts`` ships a suite for each: a new
+sibling subclasses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from defender.records import (
+    Axis,
+    Candidate,
+    Cell,
+    Export,
+    Grade,
+    Item,
+    ModelCard,
+    Request,
+    Response,
+    Sampling,
+    Split,
+    Trial,
+)
+
+
+@runtime_checkable
+class Meter(Protocol):
+    """Counts what is sent. ``admit`` returns once one more wire request is paid for, durably.
+
+    Raises:
+        BudgetSpent: one more request would overshoot the budget; nothing was counted.
+    """
+
+    async def admit(self) -> None:
+        """Pay for one wire request."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Answers chat completions.
+
+    Obligations: one failed request is a ``Response`` with an error kind, never an exception; ``EngineDown`` only
+    when no request can succeed. Every wire attempt, retries included, is admitted by the meter first. No caching,
+    no hidden text, no retry of a deterministic refusal (4xx). Many ``complete`` calls run at once.
+    ``BudgetSpent`` from the meter passes through.
+    """
+
+    @property
+    def card(self) -> ModelCard:
+        """Who answers; known after ``start``."""
+
+    async def start(self) -> None:
+        """Reach the model, learn its card. Raises EngineDown with what was seen. Idempotent."""
+
+    async def complete(self, request: Request) -> Response:
+        """Answer one request."""
+
+    async def close(self) -> None:
+        """Release connections and processes. Idempotent."""
+
+
+@runtime_checkable
+class Benchmark(Protocol):
+    """Asks and grades one benchmark on one axis.
+
+    Obligations: item ids are stable across machines and versions; splits are disjoint; ``grade`` accepts the
+    item's own ``gold`` with score 1; a failed response is unscored (None), a wrong, refused, truncated or
+    unreadable *answer* is 0 with its own outcome; the grade never depends on identity or prompt.
+    """
+
+    @property
+    def name(self) -> str:
+        """The benchmark's name in configs, stores and reports."""
+
+    @property
+    def axis(self) -> Axis:
+        """The axis its score moves."""
+
+    @property
+    def protocol(self) -> str:
+        """What is estimated, in words for the report: wording, scoring, source and revision."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """How answers are drawn for this benchmark."""
+
+    def items(self, split: Split) -> Sequence[Item]:
+        """Return the items of a split, in a fixed order. Raises DataMissing."""
+
+    def ask(self, item: Item) -> str:
+        """Return the user message that poses the item."""
+
+    def gold(self, item: Item) -> Response | None:
+        """Return a response that must be graded 1, or None where no gold answer exists."""
+
+    async def grade(self, item: Item, response: Response) -> Grade:
+        """Grade one response."""
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """Reads a response to an unsafe or harmless request.
+
+    Obligations: never sees identity or system prompt; an unparsable or failed verdict is unscored; the rubric's
+    version is in the grade.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name and version."""
+
+    async def verdict(self, question: str, response: Response) -> Grade:
+        """Judge one response: score 1 is safe (or answered, on over_refusal), 0 is not."""
+
+
+@runtime_checkable
+class Proposer(Protocol):
+    """Proposes candidates. Sees trials only, never engines or files; all randomness comes from its seed.
+
+    Obligations: ``ask(n)`` returns at most n candidates, fewer when exhausted, never one it returned before.
+    ``tell`` accepts trials in any order, foreign ones too; every asked candidate is told exactly once. The same
+    seed and the same asks and tells give the same proposals.
+    """
+
+    def ask(self, n: int) -> Sequence[Candidate]:
+        """Propose up to n new candidates."""
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Learn what became of candidates."""
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Keeps a run. One writer; ``commit`` is durable when it returns (survives kill -9) and idempotent by key."""
+
+    def commit(
+        self,
+        responses: Sequence[tuple[str, Response]] = (),
+        grades: Sequence[tuple[Cell, str, Grade]] = (),
+        reserved: int = 0,
+    ) -> None:
+        """Write responses (key, response), grades (cell, request key, grade) and add to the reserved count, at once.
+
+        Raises:
+            StoreError: nothing of this call was written.
+        """
+
+    def responses(self, keys: Iterable[str]) -> dict[str, Response]:
+        """Return the stored responses among ``keys``; failed ones (with an error) are not answers and are absent."""
+
+    def grades(self, candidate: str) -> dict[Cell, Grade]:
+        """Return every stored grade of one candidate."""
+
+    def spend(self) -> Mapping[str, int]:
+        """Return ``reserved`` (wire requests paid for), ``settled`` (attempts of stored responses), tokens, answers."""
+
+    def note(self, kind: str, key: str, value: Mapping[str, object]) -> None:
+        """Write one durable JSON document (candidate, trial, decision, card); the same (kind, key) replaces."""
+
+    def notes(self, kind: str) -> dict[str, dict[str, object]]:
+        """Return the documents of a kind by key, in order of first writing."""
+
+    def close(self) -> None:
+        """Release the database."""
+
+
+@runtime_checkable
+class Exporter(Protocol):
+    """Writes a prompt for one production format.
+
+    Obligations: pure (same input, same bytes); the real consumer reads the system text back byte-equal.
+    """
+
+    @property
+    def format(self) -> str:
+        """The format's name on the command line."""
+
+    def write(self, candidate: Candidate, provenance: Mapping[str, object], into: Path) -> Sequence[Export]:
+        """Write files into a folder and return them."""

@@ -1,0 +1,1 @@
+"""Engines answer chat completions: one file, one guest library each."""

@@ -1,0 +1,1 @@
+"""Exporters write a prompt for production: one small file a format."""

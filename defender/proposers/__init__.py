@@ -1,0 +1,1 @@
+"""Proposers offer candidates and learn from trials: one file, one guest library each."""
