@@ -1,0 +1,80 @@
+"""Which cells to run: the same items for everyone, in blocks, with the sampling seed a function of item and repeat.
+
+Common random numbers: identities and candidates that a model treats alike then answer alike, and the noise in
+their difference cancels (where the server honours seeds).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from defender.contracts import Benchmark
+from defender.identities import messages
+from defender.records import Candidate, Cell, Identity, Item, Request, Split
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Who is asked what at one stage.
+
+    Attributes:
+        split: which items; search items choose, confirm items claim.
+        identities: the users of PB; ``reference`` is measured beside them and stays out of PB, or is None.
+        items: benchmark name -> items, in reveal order.
+        repeats: times each cell is asked.
+    """
+
+    split: Split
+    identities: tuple[Identity, ...]
+    items: Mapping[str, tuple[Item, ...]]
+    repeats: int = 1
+    reference: Identity | None = None
+
+    @property
+    def asked(self) -> tuple[Identity, ...]:
+        """Identities, and the reference where there is one."""
+        return (*self.identities, self.reference) if self.reference else self.identities
+
+    @property
+    def cells_per_candidate(self) -> int:
+        """Requests one candidate costs on this panel, retries aside."""
+        return len(self.asked) * self.repeats * sum(len(items) for items in self.items.values())
+
+    def first(self, share: float) -> Panel:
+        """Return the panel with the first ``share`` (0, 1] of every benchmark's items, at least 2 of each."""
+        kept = {name: items[: max(2, round(share * len(items)))] for name, items in self.items.items()}
+        return Panel(self.split, self.identities, kept, self.repeats, self.reference)
+
+
+def sampling_seed(benchmark: str, item: str, repeat: int) -> int:
+    """Return the sampling seed of a cell: a function of item and repeat only, in [0, 2**31)."""
+    digest = hashlib.sha256(f"{benchmark}\x1f{item}\x1f{repeat}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def cells(candidate: Candidate, panel: Panel) -> Iterator[tuple[Cell, Identity, Item]]:
+    """Yield the cells of a candidate on a panel: item by item, so that a server's prefix cache and pairs stay warm."""
+    for repeat in range(panel.repeats):
+        for name, items in panel.items.items():
+            for item in items:
+                for identity in panel.asked:
+                    yield Cell(candidate.id, identity.key, name, item.id, repeat), identity, item
+
+
+def request_for(candidate: Candidate, identity: Identity, benchmark: Benchmark, item: Item, repeat: int) -> Request:
+    """Return the wire request of one cell."""
+    sampling = benchmark.sampling
+    seed = sampling_seed(benchmark.name, item.id, repeat) if sampling.temperature > 0 else None
+    return Request(messages(candidate, identity, benchmark.ask(item)), sampling, seed, repeat)
+
+
+def reveal(sizes: Sequence[int]) -> tuple[float, ...]:
+    """Return cumulative shares for block sizes, e.g. (1, 1, 2) -> (0.25, 0.5, 1.0)."""
+    total = sum(sizes)
+    shares, seen = [], 0
+    for size in sizes:
+        seen += size
+        shares.append(seen / total)
+    return tuple(shares)

@@ -1,0 +1,213 @@
+"""What may be said: a search-space file becomes choices, a choice becomes a candidate.
+
+A space has openings, ideas (clauses, each on or off, one wording each, in any order), and the placement of the
+sentence that names the identity. Seeds are named choices every search starts from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from defender.documents import Document, read_yaml
+from defender.errors import SpaceError
+from defender.records import Candidate
+
+Placement = Literal["last", "before_clauses", "user_turn"]
+PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
+SLOTS = ("version", "name", "opening", "clauses", "max_clauses", "placement", "seeds", "figures")
+SUPPORTED_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One point of a space: names only, no text.
+
+    Attributes:
+        opening: name of the opening.
+        clauses: (idea, wording) pairs in the order they are said.
+        placement: where the identity sentence goes.
+    """
+
+    opening: str
+    clauses: tuple[tuple[str, str], ...] = ()
+    placement: Placement = "last"
+
+    @property
+    def parts(self) -> tuple[tuple[str, str], ...]:
+        """Slot -> choice pairs, as kept in ``Candidate.parts``."""
+        said = tuple((f"clause:{idea}", wording) for idea, wording in self.clauses)
+        return (("opening", self.opening), *said, ("placement", self.placement))
+
+    @classmethod
+    def of(cls, candidate: Candidate) -> Choice | None:
+        """Read a choice back from a candidate's parts; None when it did not come from a space."""
+        slots = dict(candidate.parts)
+        if "opening" not in slots:
+            return None
+        said = tuple((slot.removeprefix("clause:"), way) for slot, way in candidate.parts if slot.startswith("clause:"))
+        placement = slots.get("placement", "last")
+        return cls(slots["opening"], said, next(p for p in PLACEMENTS if p == placement))
+
+
+@dataclass(frozen=True)
+class Space:
+    """A search space; texts are taken byte for byte from the file.
+
+    Attributes:
+        openings: name -> text. ``clauses``: idea -> wording name -> text.
+        max_clauses: the most ideas a candidate may say at once.
+        placements: allowed placements, the first is the default.
+        seeds: label -> choice, in file order; the first is the undefended baseline.
+        figures: label -> published PB, for tables; ``source`` says whose.
+    """
+
+    name: str
+    openings: Mapping[str, str]
+    clauses: Mapping[str, Mapping[str, str]]
+    max_clauses: int
+    placements: tuple[Placement, ...]
+    seeds: Mapping[str, Choice]
+    figures: Mapping[str, float] = field(default_factory=dict)
+    source: str = ""
+
+    def render(self, choice: Choice, *, label: str = "", origin: str = "sampled") -> Candidate:
+        """Return the candidate a choice stands for.
+
+        Raises:
+            SpaceError: the choice names an opening, idea, wording or placement this space does not have.
+        """
+        try:
+            opening = self.openings[choice.opening]
+            said = " ".join(self.clauses[idea][wording] for idea, wording in choice.clauses)
+        except KeyError as missing:
+            raise SpaceError(f"space '{self.name}' has no choice {missing}; it has {self._names()}") from None
+        if len(choice.clauses) > self.max_clauses or choice.placement not in self.placements:
+            raise SpaceError(
+                f"space '{self.name}' allows at most {self.max_clauses} clauses and placements "
+                f"{', '.join(self.placements)}; got {len(choice.clauses)} clauses, placement {choice.placement}"
+            )
+        whole = f"{opening} {said}".strip()
+        if choice.placement == "before_clauses" and said:
+            return Candidate(opening, said, "system", label, origin, choice.parts)
+        seat: Literal["system", "user"] = "user" if choice.placement == "user_turn" else "system"
+        return Candidate(whole, "", seat, label, origin, choice.parts)
+
+    def seed_candidates(self) -> tuple[Candidate, ...]:
+        """Return the seeds as candidates, in file order, labelled."""
+        return tuple(self.render(choice, label=label, origin="seed") for label, choice in self.seeds.items())
+
+    def everything(self) -> Iterator[Choice]:
+        """Yield every choice with clauses in file order (no permutations): for small spaces and exhaustive search."""
+        for clauses in _subsets(list(self.clauses.items()), self.max_clauses):
+            for opening in self.openings:
+                for placement in self.placements:
+                    yield Choice(opening, clauses, placement)
+
+    def _names(self) -> str:
+        return f"openings {', '.join(self.openings)}; ideas {', '.join(self.clauses)}"
+
+
+def _subsets(ideas: list[tuple[str, Mapping[str, str]]], room: int) -> Iterator[tuple[tuple[str, str], ...]]:
+    if not ideas:
+        yield ()
+        return
+    (idea, wordings), rest = ideas[0], ideas[1:]
+    for tail in _subsets(rest, room):
+        yield tail
+    if room:
+        for wording in wordings:
+            for tail in _subsets(rest, room - 1):
+                yield ((idea, wording), *tail)
+
+
+def load_space(path: Path) -> Space:
+    """Read a search-space file. Raises SpaceError with file and line on anything it does not understand."""
+    document = read_yaml(path)
+    data = document.data
+    for slot in data:
+        if slot not in SLOTS:
+            raise SpaceError(f"unknown slot '{slot}' in {document.where(slot)}; known slots: {', '.join(SLOTS)}")
+    if data.get("version") != SUPPORTED_VERSION:
+        raise SpaceError(f"{document.where('version')}: expected version: 1, got {data.get('version')!r}")
+    openings = _texts(document, "opening", data.get("opening"))
+    raw_clauses = data.get("clauses", {})
+    if not isinstance(raw_clauses, dict):
+        raise SpaceError(f"{document.where('clauses')}: expected ideas, each with named wordings")
+    clauses = {idea: _texts(document, f"clauses.{idea}", ways) for idea, ways in raw_clauses.items()}
+    limit = data.get("max_clauses", len(clauses))
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
+        raise SpaceError(f"{document.where('max_clauses')}: expected a whole number >= 0, got {limit!r}")
+    source, figures = _figures(document, data.get("figures", {}))
+    space = Space(
+        str(data.get("name", path.stem)), openings, clauses, limit, _placements(document), {}, figures, source
+    )
+    seeds = _seeds(document, space)
+    return Space(space.name, openings, clauses, limit, space.placements, seeds, figures, source)
+
+
+def _texts(document: Document, slot: str, value: Any) -> dict[str, str]:
+    keys = slot.split(".")
+    if not isinstance(value, dict) or not value:
+        raise SpaceError(f"{document.where(*keys)}: expected named texts under '{slot}', e.g. 'plain: You are ...'")
+    for name, text in value.items():
+        if not isinstance(text, str) or not text.strip():
+            raise SpaceError(f"{document.where(*keys, name)}: expected a text for '{slot}.{name}', got {text!r}")
+        if text != text.strip():
+            raise SpaceError(
+                f"{document.where(*keys, name)}: '{slot}.{name}' begins or ends with white space; remove it"
+            )
+    return dict(value)
+
+
+def _placements(document: Document) -> tuple[Placement, ...]:
+    value = document.data.get("placement", ["last"])
+    known = {p: p for p in PLACEMENTS}
+    if not isinstance(value, list) or not value or any(p not in known for p in value):
+        raise SpaceError(
+            f"{document.where('placement')}: expected a list out of {', '.join(PLACEMENTS)}, got {value!r}"
+        )
+    return tuple(known[p] for p in value)
+
+
+def _figures(document: Document, value: Any) -> tuple[str, dict[str, float]]:
+    if not isinstance(value, dict):
+        raise SpaceError(f"{document.where('figures')}: expected label: number pairs, got {value!r}")
+    figures = {}
+    for label, number in value.items():
+        if label == "source":
+            continue
+        if not isinstance(number, int | float) or isinstance(number, bool):
+            raise SpaceError(f"{document.where('figures', label)}: expected a number, got {number!r}")
+        figures[label] = float(number)
+    return str(value.get("source", "")), figures
+
+
+def _seeds(document: Document, space: Space) -> dict[str, Choice]:
+    value = document.data.get("seeds")
+    if not isinstance(value, dict) or not value:
+        raise SpaceError(
+            f"{document.where('seeds')}: expected at least one seed; the first is the undefended baseline, "
+            "e.g. 'seeds: {Original: {}}'"
+        )
+    seeds = {}
+    for label, spec in value.items():
+        where = document.where("seeds", label)
+        spec = {} if spec is None else spec
+        if not isinstance(spec, dict) or set(spec) - {"opening", "clauses", "placement"}:
+            raise SpaceError(f"{where}: a seed has opening, clauses and placement, each optional; got {spec!r}")
+        said = spec.get("clauses", {})
+        if not isinstance(said, dict):
+            raise SpaceError(f"{where}: expected clauses as idea: wording pairs, got {said!r}")
+        choice = Choice(
+            spec.get("opening", next(iter(space.openings))), tuple(said.items()),
+            spec.get("placement", space.placements[0]),
+        )  # fmt: skip
+        try:
+            space.render(choice)
+        except SpaceError as error:
+            raise SpaceError(f"{where}: seed '{label}': {error}") from None
+        seeds[label] = choice
+    return seeds
