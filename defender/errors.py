@@ -9,6 +9,7 @@ DefenderError                what a user can read and act on; carries the exit c
 ├── EngineDown         3     no request can succeed: dead endpoint, wrong key, unknown model
 ├── IncompleteMatrix   4     too many cells are missing for a PB to mean anything
 ├── NothingFeasible    4     no candidate keeps the floors
+├── Interrupted      130     the user asked to stop; what was paid for is kept
 └── BudgetError        2     the budget cannot pay for what was asked
     └── BudgetSpent    -     raised inside a run at the limit; the loops catch it and end in order
 
@@ -74,3 +75,9 @@ class NothingFeasible(DefenderError):
     """No candidate keeps the floors; the message says by how much the best ones miss."""
 
     exit_code = 4
+
+
+class Interrupted(DefenderError):
+    """The user asked to stop. Everything paid for is kept; the same command with --resume goes on."""
+
+    exit_code = 130

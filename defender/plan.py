@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from defender.contracts import Benchmark
 from defender.identities import messages
@@ -20,13 +21,13 @@ class Panel:
     """Who is asked what at one stage.
 
     Attributes:
-        split: which items; search items choose, confirm items claim.
+        split: which items; search items choose, confirm items claim, "all" where nothing is selected.
         identities: the users of PB; ``reference`` is measured beside them and stays out of PB, or is None.
         items: benchmark name -> items, in reveal order.
         repeats: times each cell is asked.
     """
 
-    split: Split
+    split: Split | Literal["all"]
     identities: tuple[Identity, ...]
     items: Mapping[str, tuple[Item, ...]]
     repeats: int = 1

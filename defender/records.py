@@ -339,6 +339,25 @@ class Comparison:
     reason: str
 
 
+Action = Literal["admitted", "kept", "dropped", "finished", "incumbent", "finalist", "winner", "failed", "unfinished"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One line of the decision log: what became of a candidate, when, and why in words.
+
+    ``block`` is 0-based within the race, -1 for the confirm stage; ``items`` is how many items (all benchmarks) the
+    decision rests on.
+    """
+
+    candidate: str
+    name: str
+    block: int
+    items: int
+    action: Action
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Export:
     """One file written for production, with the sha256 of the system text it carries."""

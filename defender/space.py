@@ -48,8 +48,8 @@ class Choice:
         if "opening" not in slots:
             return None
         said = tuple((slot.removeprefix("clause:"), way) for slot, way in candidate.parts if slot.startswith("clause:"))
-        placement = slots.get("placement", "last")
-        return cls(slots["opening"], said, next(p for p in PLACEMENTS if p == placement))
+        placement = next((known for known in PLACEMENTS if known == slots.get("placement", "last")), None)
+        return None if placement is None else cls(slots["opening"], said, placement)
 
 
 @dataclass(frozen=True)

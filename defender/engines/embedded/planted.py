@@ -101,7 +101,7 @@ def shrink_and_levels(
     reading = read(system)
     act = {concept: saturate(reading.amount[concept]) for concept in CONCEPTS}
     sense = min(1.0, 0.5 + 0.5 * reading.function_share / _FULL_FUNCTION_SHARE)
-    priming = world["priming"] * max(0.0, reading.amount["IDENT"] - 2.0)
+    priming = world["priming"] * max(0.0, reading.amount["IDENT"] - 2.5)
     shrink = []
     for axis in AXES:
         total = sum(weight * act[concept] for concept, weight in world["weights"][axis].items())

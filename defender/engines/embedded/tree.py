@@ -47,9 +47,9 @@ class Packed:
     mask_RTT: NDArray[np.bool_]
 
 
-def pack(rows: Sequence[Row]) -> Packed:
-    """Pad rows to a common length (a multiple of 32) and build the attention mask."""
-    longest = -(-max(len(row.ids) for row in rows) // ROUND_TO) * ROUND_TO
+def pack(rows: Sequence[Row], at_least: int = 0) -> Packed:
+    """Pad rows to a common length (a multiple of 32, `at_least` so many) and build the attention mask."""
+    longest = max(at_least, -(-max(len(row.ids) for row in rows) // ROUND_TO) * ROUND_TO)
     ids = np.zeros((len(rows), longest), np.int64)
     positions = np.zeros((len(rows), longest), np.int64)
     mask = np.zeros((len(rows), longest, longest), bool)

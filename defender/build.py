@@ -1,0 +1,270 @@
+"""The one place where names become objects. Rooms are imported when they are needed, so that commands start fast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from defender.config import EMBEDDED, RunConfig
+from defender.contracts import Benchmark, Engine, Exporter, Meter, Proposer
+from defender.decide import Floor
+from defender.errors import BudgetError, ConfigError
+from defender.identities import NO_PERSONA, load_identities, paper_identities
+from defender.plan import Panel, reveal
+from defender.records import Axis, Candidate, Identity, Split
+from defender.search import SearchPlan
+from defender.space import Space, load_space
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+IDENTITY_SLOT = "{identity}"
+
+
+def space_path(name: str) -> Path:
+    """Find a search space: a path, or the bare name of one that ships.
+
+    Raises:
+        ConfigError: neither exists; lists what ships.
+    """
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"} or "/" in name:
+        return path
+    package = Path(__file__).parent
+    homes = (package / "search_spaces", package.parent / "search_spaces")
+    for home in homes:
+        if (home / f"{name}.yaml").is_file():
+            return home / f"{name}.yaml"
+    ships = sorted({found.stem for home in homes for found in home.glob("*.yaml")})
+    raise ConfigError(f"no search space named '{name}'; give the path of a YAML file, or one of: {', '.join(ships)}")
+
+
+def build_space(config: RunConfig) -> Space:
+    """Load the search space. Raises SpaceError with file and line."""
+    return load_space(space_path(config.space))
+
+
+def build_identities(config: RunConfig) -> tuple[Identity, ...]:
+    """Load the identities. Raises SpaceError with file and line."""
+    return paper_identities() if config.identities == "paper" else load_identities(Path(config.identities))
+
+
+def _mmlu(config: RunConfig) -> Benchmark:
+    from defender.benchmarks.mmlu import MMLU
+
+    return MMLU(config.data, config.protocol)
+
+
+def _do_not_answer(config: RunConfig) -> Benchmark:
+    from defender.benchmarks.do_not_answer import DoNotAnswer
+    from defender.judges.refusal import Refusal
+
+    return DoNotAnswer(config.data, Refusal(), config.protocol)
+
+
+def _miniature(name: str) -> Callable[[RunConfig], Benchmark]:
+    def make(_: RunConfig) -> Benchmark:
+        from defender.benchmarks.miniature import miniature
+
+        return miniature(name)
+
+    return make
+
+
+BENCHMARKS: Mapping[str, Callable[[RunConfig], Benchmark]] = {
+    "mmlu": _mmlu,
+    "do_not_answer": _do_not_answer,
+    "miniature_utility": _miniature("miniature_utility"),
+    "miniature_safety": _miniature("miniature_safety"),
+    "miniature_harmless": _miniature("miniature_harmless"),
+}
+
+
+def build_benchmarks(config: RunConfig) -> dict[str, Benchmark]:
+    """Build the benchmarks by name, in order. Raises ConfigError for an unknown one, DataMissing for absent data."""
+    for name in config.benchmark_names:
+        if name not in BENCHMARKS:
+            raise ConfigError(f"unknown benchmark '{name}'; known benchmarks: {', '.join(BENCHMARKS)}")
+    return {name: BENCHMARKS[name](config) for name in config.benchmark_names}
+
+
+def build_engine(config: RunConfig, meter: Meter | None = None) -> Engine:
+    """Build the engine; nothing is contacted until ``start``."""
+    if config.model.name == EMBEDDED:
+        from defender.engines.embedded.chat import Embedded
+
+        return Embedded(meter=meter)
+    from defender.engines.served import Endpoint, Served
+
+    model = config.model
+    endpoint = Endpoint(
+        base_url=model.base_url or "",
+        model=model.name,
+        name=model.alias,
+        api_key_env=model.api_key_env,
+        timeout_s=model.timeout_s,
+        max_in_flight=in_flight(config),
+        max_attempts=model.max_attempts,
+    )
+    return Served(endpoint, meter=meter)
+
+
+def in_flight(config: RunConfig) -> int:
+    """Return the requests to keep awaiting the engine at once."""
+    return config.speed.in_flight or (256 if config.model.name == EMBEDDED else 64)
+
+
+def build_floors(config: RunConfig) -> tuple[Floor, ...]:
+    """Parse the floors. Raises ConfigError naming the axis and the forms that are understood."""
+    axes: dict[str, Axis] = {axis: axis for axis in get_args(Axis)}
+    floors = []
+    for axis, text in config.floors.items():
+        if axis not in axes:
+            raise ConfigError(f"unknown axis '{axis}' in floors; axes: {', '.join(axes)}")
+        floors.append(Floor.parse(axes[axis], str(text)))
+    return tuple(floors)
+
+
+def build_proposer(config: RunConfig, space: Space) -> Proposer:
+    """Build the proposer of a search."""
+    if config.search.proposer == "listed":
+        from defender.proposers.listed import Listed
+
+        return Listed(space.seed_candidates())
+    from defender.proposers.sampled import Sampled
+
+    return Sampled(space, seed=config.seed)
+
+
+def build_search_plan(
+    config: RunConfig, space: Space, benchmarks: Mapping[str, Benchmark], identities: Sequence[Identity]
+) -> SearchPlan:
+    """Lay out both stages: search on search items without the over-refusal guard unless it has a floor, confirm on all.
+
+    Raises:
+        ConfigError: a benchmark has too few items in a split, or floors name a baseline the space does not have.
+    """
+    floors = build_floors(config)
+    seeds = space.seed_candidates()
+    for floor in floors:
+        if floor.relative_to is not None and floor.relative_to != seeds[0].name:
+            raise ConfigError(
+                f"a floor is relative to '{floor.relative_to}'; floors may be relative to the first seed "
+                f"of the space, '{seeds[0].name}'"
+            )
+    guarded = {floor.axis for floor in floors}
+    raced = [b for b in benchmarks.values() if b.axis != "over_refusal" or "over_refusal" in guarded]
+    settings = config.search
+    return SearchPlan(
+        seeds=seeds,
+        search=_panel("search", raced, settings.items, 1, identities, reference=False),
+        confirm=_panel(
+            "confirm",
+            list(benchmarks.values()),
+            config.confirm.items,
+            config.confirm.repeats,
+            identities,
+            reference=True,
+        ),
+        floors=floors,
+        shares=reveal(settings.blocks),
+        generation=settings.generation,
+        max_candidates=settings.candidates,
+        finalists=settings.finalists,
+        alpha=settings.alpha,
+        max_requests=config.budget.max_requests,
+    )
+
+
+def build_measure_panel(
+    config: RunConfig, benchmarks: Mapping[str, Benchmark], identities: Sequence[Identity]
+) -> Panel:
+    """Lay out a plain measurement: every split, since nothing is selected."""
+    return _panel(
+        SPLITS, list(benchmarks.values()), config.measure.items, config.measure.repeats, identities, reference=True
+    )
+
+
+def _panel(
+    split: Split | tuple[Split, ...],
+    benchmarks: Sequence[Benchmark],
+    limit: int | None,
+    repeats: int,
+    identities: Sequence[Identity],
+    *,
+    reference: bool,
+) -> Panel:
+    splits = (split,) if isinstance(split, str) else split
+    items = {}
+    for benchmark in benchmarks:
+        found = tuple(item for part in splits for item in benchmark.items(part))[:limit]
+        if len(found) < 2:
+            raise ConfigError(
+                f"benchmark '{benchmark.name}' has {len(found)} items in {', '.join(splits)}; PB needs at least 2"
+            )
+        items[benchmark.name] = found
+    return Panel(
+        splits[0] if len(splits) == 1 else "all", tuple(identities), items, repeats, NO_PERSONA if reference else None
+    )
+
+
+def build_prompts(config: RunConfig) -> tuple[Candidate, ...]:
+    """Return the prompts a ``measure`` is about: files where given, else the space's seeds."""
+    if not config.prompts:
+        return build_space(config).seed_candidates()
+    return tuple(read_prompt(Path(name)) for name in config.prompts)
+
+
+def read_prompt(path: Path) -> Candidate:
+    """Read a prompt file: the system text, with ``{identity}`` once where the identity sentence goes (else at its end).
+
+    One newline at the end of the file is not part of the prompt.
+
+    Raises:
+        ConfigError: missing, empty, not UTF-8, or ``{identity}`` is there more than once.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except FileNotFoundError:
+        raise ConfigError(f"no prompt file {path}; give the path of a text file with the system prompt") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read prompt {path}: {error}") from error
+    before, *rest = text.split(IDENTITY_SLOT)
+    if len(rest) > 1:
+        raise ConfigError(f"{path}: '{IDENTITY_SLOT}' is there {len(rest)} times; the identity sentence has one place")
+    after = rest[0] if rest else ""
+    if not (before + after).strip():
+        raise ConfigError(f"{path}: the prompt is empty")
+    return Candidate(before.removesuffix(" "), after.removeprefix(" "), "system", path.stem, "file")
+
+
+def build_exporter(name: str) -> Exporter:
+    """Build an exporter by format name. Raises ConfigError listing the formats."""
+    formats = exporters()
+    if name not in formats:
+        raise ConfigError(f"unknown format '{name}'; formats: {', '.join(formats)}")
+    return formats[name]
+
+
+def exporters() -> dict[str, Exporter]:
+    """Return every export format by name."""
+    from defender.exporters.json_file import JsonFile
+    from defender.exporters.text import Text
+    from defender.exporters.yaml_file import YamlFile
+
+    return {exporter.format: exporter for exporter in (Text(), JsonFile(), YamlFile())}
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What a run needs before the engine: built without spending anything."""
+
+    benchmarks: dict[str, Benchmark]
+    identities: tuple[Identity, ...]
+
+
+def build_stock(config: RunConfig) -> Stock:
+    """Build benchmarks and identities; wrong names and missing data end here, before anything is contacted."""
+    if config.budget.max_requests is not None and config.budget.max_requests < 1:
+        raise BudgetError(f"expected a budget of at least 1 request, got {config.budget.max_requests}")
+    return Stock(build_benchmarks(config), build_identities(config))

@@ -1,0 +1,191 @@
+"""What a run is asked to do: one frozen, checked document, its digest, and the difference between two of them.
+
+Knobs that only change speed or how long a run goes on (``speed``, ``budget``) are outside the digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from defender.documents import Document, read_yaml
+from defender.errors import ConfigError
+from defender.records import digest_of
+
+EMBEDDED = "embedded"
+MINIATURE = ("miniature_utility", "miniature_safety", "miniature_harmless")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(_Section):
+    """Who answers. ``name`` is "embedded", or the model name an OpenAI-compatible server serves."""
+
+    name: str = EMBEDDED
+    base_url: str | None = None
+    """The server's /v1 URL. Required unless the model is embedded."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Environment variable that holds the key; keys are never written anywhere."""
+    alias: str = ""
+    """Stands for the base URL in fingerprints, so that a server moved to another port keeps its paid answers."""
+    timeout_s: float = Field(120.0, gt=0)
+    """Seconds before one attempt counts as a timeout."""
+    max_attempts: int = Field(5, ge=1)
+    """Wire attempts per request, the first included."""
+
+
+class SearchConfig(_Section):
+    """How candidates are found and dropped."""
+
+    proposer: Literal["sampled", "listed"] = "sampled"
+    """"sampled" draws from the space with Optuna; "listed" measures the seeds only."""
+    candidates: int = Field(64, ge=1)
+    """The most candidates to measure, seeds included."""
+    generation: int = Field(8, ge=1)
+    """Candidates raced side by side."""
+    items: int = Field(64, ge=2)
+    """Search items per benchmark, fewer where a benchmark has fewer."""
+    blocks: tuple[int, ...] = Field((1, 1, 2), min_length=1)
+    """Relative sizes of the blocks in which items are revealed."""
+    alpha: float = Field(0.01, gt=0, lt=0.5)
+    """One-sided error rate of one drop."""
+    finalists: int = Field(3, ge=1)
+    """Candidates that go to confirm beside the seeds."""
+
+
+class MeasureConfig(_Section):
+    """Which items claims are made on."""
+
+    items: int | None = Field(None, ge=2)
+    """Items per benchmark; None for all there are in the split."""
+    repeats: int = Field(1, ge=1)
+    """Times each cell is asked."""
+
+
+class BudgetConfig(_Section):
+    """What may be spent. Outside the digest: raising it lets the same run go on."""
+
+    max_requests: int | None = Field(None, ge=1)
+    """Wire requests, retries included."""
+
+
+class SpeedConfig(_Section):
+    """Changes speed only; outside the digest."""
+
+    in_flight: int = Field(0, ge=0)
+    """Requests awaiting the engine at once; 0 lets the engine's kind decide."""
+
+
+class RunConfig(_Section):
+    """One run, whole. Every field has a default: an empty file searches ``clauses.yaml`` on the embedded model."""
+
+    command: Literal["search", "measure"] = "search"
+    model: ModelConfig = ModelConfig()
+    space: str = "clauses"
+    """A path, or the bare name of a space that ships."""
+    prompts: tuple[str, ...] = ()
+    """Prompt files to measure instead of a space."""
+    identities: str = "paper"
+    """"paper" for its 31, or the path of an identity file."""
+    benchmarks: tuple[str, ...] = ()
+    """Names; empty lets the model's kind decide (miniature for embedded, else mmlu and do_not_answer)."""
+    protocol: Literal["default", "paper"] = "default"
+    """Wording and sampling of the benchmarks."""
+    data: str | None = None
+    """Folder with datasets in hub layout; None reads from the hub."""
+    search: SearchConfig = SearchConfig()
+    confirm: MeasureConfig = MeasureConfig()
+    measure: MeasureConfig = MeasureConfig()
+    floors: Mapping[str, str] = Field(default_factory=lambda: {"utility": "Original-1", "safety": "Original-1"})
+    """Axis -> floor: "60" (percent) or "Original-1" (at most one point under the baseline)."""
+    seed: int = Field(0, ge=0)
+    """Seeds the proposer and the draw of items."""
+    budget: BudgetConfig = BudgetConfig()
+    speed: SpeedConfig = SpeedConfig()
+
+    @property
+    def benchmark_names(self) -> tuple[str, ...]:
+        """The benchmarks asked for, or the default of the model's kind."""
+        if self.benchmarks:
+            return self.benchmarks
+        return MINIATURE if self.model.name == EMBEDDED else ("mmlu", "do_not_answer")
+
+    def decisive(self) -> dict[str, Any]:
+        """Return the part that changes results, as plain JSON values."""
+        whole = self.model_dump(mode="json", exclude={"budget", "speed"})
+        whole["benchmarks"] = list(self.benchmark_names)
+        whole["model"] = {key: whole["model"][key] for key in ("name", "base_url", "alias")}
+        if self.model.alias:
+            whole["model"]["base_url"] = None
+        whole["data"] = None  # where files lie does not matter, what is in them is in the item ids
+        return whole
+
+    @property
+    def digest(self) -> str:
+        """Sha256 over ``decisive``: the identity of a run."""
+        return digest_of(self.decisive())
+
+
+def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
+    """Read a run file (or start from the defaults) and lay the command line's values over it.
+
+    Args:
+        path: YAML file, or None.
+        overrides: dotted key -> value ("search.items" -> 32); None values are left out.
+
+    Raises:
+        ConfigError: with file and line for the file's own mistakes, with the option for the command line's.
+    """
+    document = read_yaml(path) if path else Document("the command line", {})
+    data: dict[str, Any] = {key: dict(v) if isinstance(v, dict) else v for key, v in document.data.items()}
+    for dotted, value in overrides.items():
+        if value is None:
+            continue
+        *sections, last = dotted.split(".")
+        place = data
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"{document.where(section)}: expected a section, got {place!r}")
+        place[last] = value
+    try:
+        config = RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(_explain(document, error)) from None
+    if config.model.name != EMBEDDED and not config.model.base_url:
+        raise ConfigError(
+            f"model '{config.model.name}' needs its server: give --base-url http://HOST:PORT/v1 "
+            "(any OpenAI-compatible endpoint), or --model embedded"
+        )
+    return config
+
+
+def _explain(document: Document, error: ValidationError) -> str:
+    """Turn the first pydantic complaint into one line with file and line."""
+    first = error.errors()[0]
+    keys = tuple(str(key) for key in first["loc"])
+    where = document.where(*keys)
+    if first["type"] == "extra_forbidden":
+        model: Any = RunConfig
+        for key in keys[:-1]:
+            model = model.model_fields[key].annotation
+        return f"{where}: unknown key '{'.'.join(keys)}'; known: {', '.join(model.model_fields)}"
+    return f"{where}: {'.'.join(keys)}: {first['msg']}, got {first.get('input')!r}"
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], at: str = "") -> list[str]:
+    """Return "key: before -> now" lines for every leaf that differs."""
+    lines = []
+    for key in sorted({*before, *now}):
+        old, new = before.get(key), now.get(key)
+        name = f"{at}{key}"
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            lines += differences(old, new, f"{name}.")
+        elif old != new:
+            lines.append(f"{name}: {old!r} -> {new!r}")
+    return lines

@@ -1,0 +1,223 @@
+"""One open database: where it is, who may write, and what its failures mean in words.
+
+SQLite files are opened with a write-ahead log and synchronous=FULL, so that a commit that returned survives kill -9 and
+a power cut. One writer: an advisory lock beside the file, which the kernel drops when its process dies.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any, TextIO
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from defender.errors import StoreError
+
+if sys.platform != "win32":
+    import fcntl
+
+_ADVICE = {
+    "SQLITE_FULL": ("the disk is full", "free some space and resume the run"),
+    "SQLITE_IOERR": (
+        "the disk refused to write (failing, over quota, or a file size limit)",
+        "check the disk, `ulimit -f` and the quota, then resume the run",
+    ),
+    "SQLITE_READONLY": ("it is read-only", "make the file and its folder writable, or name another run"),
+    "SQLITE_CANTOPEN": (
+        "it cannot be opened",
+        "check that its folder exists, is a folder and may be written, or name another run",
+    ),
+    "SQLITE_BUSY": ("another program holds it locked", "close that program and run the same command again"),
+    "SQLITE_NOTADB": ("it is not a SQLite file", "name another run, or move this file away"),
+    "SQLITE_CORRUPT": ("the file is damaged", "restore it from a copy, or name another run"),
+}
+
+
+class Database:
+    """A connection pool on one database, with one writer at a time. Any thread may use it."""
+
+    def __init__(self, where: str | Path, *, readonly: bool, busy_seconds: float) -> None:
+        """Take the writer's lock (unless ``readonly``) and point the pool at ``where``: a SQLite path or a URL.
+
+        Raises:
+            StoreError: another process holds the lock, or the place is unusable.
+        """
+        url = _url(where)
+        self.path = Path(url.database).resolve() if url.database and _is_sqlite(url) else None
+        self.where = str(self.path) if self.path else url.render_as_string()
+        self._readonly = readonly
+        self._turn = Lock()
+        self._closed = False
+        self._lock: TextIO | None = None
+        with self._explained():
+            if self.path:
+                self._lock = None if readonly else _held_lock(self.path)
+                url = _readonly_url(self.path) if readonly else url.set(database=str(self.path))
+            arguments = {"timeout": busy_seconds} if self.path else {}
+            self._engine = sa.create_engine(url, connect_args=arguments)
+        if self.path:
+            sa.event.listen(self._engine, "connect", _configure)
+            sa.event.listen(self._engine, "begin", _begin)
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Give a connection that sees one consistent state. Raises StoreError."""
+        self._refuse_closed()
+        with self._explained(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Give the one writing connection; committed and durable when the block ends, untouched when it raises."""
+        if self._readonly:
+            raise StoreError(f"{self.where} was opened for reading only; open the run without readonly to write")
+        with self._turn:
+            self._refuse_closed()
+            with self._explained(), self._engine.connect() as plain:
+                with (connection := plain.execution_options(write=True)).begin():
+                    yield connection
+
+    def prepare(self, schema: sa.MetaData, version: int) -> None:
+        """Create the tables of ``schema`` in an empty database, or check that they are there.
+
+        ``schema`` has a table ``meta`` (name, value) where the version is kept.
+
+        Raises:
+            StoreError: the database belongs to something else, or to another version.
+        """
+        meta = schema.tables["meta"]
+        with self.reading() as connection:
+            tables = sa.inspect(connection).get_table_names()
+            found: str | None = None
+            if "meta" in tables:
+                found = connection.scalar(sa.select(meta.c.value).where(meta.c.name == "schema"))
+        if found == str(version):
+            return
+        if tables:
+            what = f"version {found} of a run database" if found else f"a database with tables {sorted(tables)}"
+            raise StoreError(
+                f"expected version {version} of a run database at {self.where}, got {what}; "
+                "name another run, or read this one with the release of defender that wrote it"
+            )
+        if self.path and not self._readonly:
+            self._turn_on_wal()
+        with self.writing() as connection:
+            schema.create_all(connection)
+            connection.execute(sa.insert(meta).values(name="schema", value=str(version)))
+
+    def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+        """Return an INSERT that knows ON CONFLICT in this database's dialect."""
+        return postgresql.insert(table) if self._engine.dialect.name == "postgresql" else sqlite.insert(table)
+
+    def close(self) -> None:
+        """Release connections and lock. Idempotent."""
+        with self._turn:
+            self._closed = True
+            self._engine.dispose()
+            if self._lock:
+                self._lock.close()
+
+    def _turn_on_wal(self) -> None:
+        """Set the journal mode, kept in the file: only once it is known to be ours, and outside a transaction."""
+        with self._explained():
+            raw = self._engine.raw_connection()
+            raw.cursor().execute("PRAGMA journal_mode=WAL")
+            raw.close()
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise StoreError(f"{self.where} was closed; open the run again")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what the database or the disk says into a StoreError that names path, cause and remedy."""
+        try:
+            yield
+        except (SQLAlchemyError, sqlite3.Error, OSError, ModuleNotFoundError) as error:
+            cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
+            name = getattr(cause, "sqlite_errorname", "")
+            for prefix, (meaning, remedy) in _ADVICE.items():
+                if name.startswith(prefix):
+                    raise StoreError(f"cannot use {self.where}: {meaning} ({cause}); {remedy}") from error
+            raise StoreError(
+                f"cannot use {self.where}: {cause}; check the path and its permissions, or name another run"
+            ) from error
+
+
+def _url(where: str | Path) -> sa.URL:
+    """Return the URL of a path or URL. Raises StoreError."""
+    if isinstance(where, Path) or "://" not in where:
+        return sa.URL.create("sqlite", database=str(where))
+    try:
+        url = sa.make_url(where)
+        url.get_dialect()
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise StoreError(f"expected a file path or a database URL, got {where!r}: {error}") from error
+    if _is_sqlite(url) and url.database in (None, "", ":memory:"):
+        raise StoreError(f"expected a SQLite file, got {where!r}; a run in memory would not survive its process")
+    return url
+
+
+def _is_sqlite(url: sa.URL) -> bool:
+    return url.get_backend_name() == "sqlite"
+
+
+def _readonly_url(path: Path) -> sa.URL:
+    """Return a URL that never writes. A run on a read-only disk, closed in order, needs no log beside it."""
+    if not path.is_file():
+        raise StoreError(f"no run database at {path}; check the run's name (`defender report` reads finished runs)")
+    query = {"uri": "true", "mode": "ro"}
+    if not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists():
+        query["immutable"] = "1"
+    return sa.URL.create("sqlite", database=f"file:{quote(str(path))}", query=query)
+
+
+def _held_lock(path: Path) -> TextIO | None:
+    """Return a file that holds the writer's lock until it is closed or its process dies.
+
+    Raises:
+        StoreError: another process holds it.
+        OSError: the lock file cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if sys.platform == "win32":  # no flock: SQLite's own locks still keep the data whole
+        return None
+    file = path.with_name(path.name + ".lock").open("a+", encoding="ascii")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise StoreError(
+            f"{path} is being written by another process (pid {holder}); "
+            "wait for it or stop it, then run the same command again, or name another run"
+        ) from None
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _configure(connection: Any, _record: object) -> None:
+    """Leave BEGIN to ``_begin``, and make every commit reach the disk."""
+    connection.isolation_level = None
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _begin(connection: sa.Connection) -> None:
+    """Begin for real. A writer takes SQLite's write lock at once rather than in mid-transaction."""
+    write = connection.get_execution_options().get("write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -1,0 +1,154 @@
+"""The chat-completions wire: one `Request` to its JSON body, one HTTP answer to a `Response`. No network here.
+
+Source: https://platform.openai.com/docs/api-reference/chat, and what vLLM, llama.cpp and hosted servers make of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+from defender.records import ErrorKind, Request, Response
+
+LimitField = Literal["max_tokens", "max_completion_tokens"]
+"""What the server calls the token limit: older servers know only the first, OpenAI's reasoning models the second."""
+
+RESERVED = frozenset({
+    "model", "messages", "temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "seed", "logprobs",
+    "top_logprobs", "response_format", "stream", "n",
+})  # fmt: skip
+"""Fields that come from the request alone; an endpoint's extra body may not set them."""
+
+_SHOWN = 300
+_BY_STATUS: Mapping[int, ErrorKind] = {
+    401: "unauthorized",
+    402: "unauthorized",
+    403: "unauthorized",
+    404: "not_found",
+    408: "timeout",
+    429: "rate_limited",
+}
+
+
+def encode(request: Request, model: str, limit: LimitField, extra: Mapping[str, object]) -> bytes:
+    """Return the exact bytes sent for a request: ASCII JSON, fields in a fixed order, no empty system message.
+
+    Raises:
+        ValueError: ``response_format`` is not JSON.
+    """
+    s = request.sampling
+    messages = [{"role": role, "content": text} for role, text in request.messages if text or role != "system"]
+    body: dict[str, object] = {"model": model, "messages": messages, "temperature": s.temperature, limit: s.max_tokens}
+    optional: dict[str, object] = {"top_p": s.top_p, "top_k": s.top_k, "seed": request.seed}
+    body.update({name: value for name, value in optional.items() if value is not None})
+    if s.top_logprobs is not None:
+        body.update(logprobs=True, top_logprobs=s.top_logprobs)
+    if request.response_format is not None:
+        schema = {"name": "answer", "strict": True, "schema": json.loads(request.response_format)}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    body.update(extra)
+    return json.dumps(body, separators=(",", ":")).encode("ascii")
+
+
+def decode(raw: bytes, content_type: str) -> Response:
+    """Read the body of a successful HTTP answer; what is no chat completion is ``malformed``, never a text.
+
+    A right body under a wrong content type is an answer: it was paid for. No content with finish reason "length"
+    is the empty text: a reasoning model cut before it began to answer was truncated, which is no failure to answer.
+    """
+    try:
+        data = json.loads(raw)
+    except (ValueError, RecursionError):
+        return malformed(f"not JSON ({content_type or 'no content type'})", raw)
+    choices = data.get("choices") if isinstance(data, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict) or not isinstance(message, dict):
+        return malformed("no choices[0].message", raw)
+    finish = _text(choice.get("finish_reason"))
+    if finish == "content_filter":
+        return Response(None, finish, "content_filter", f"the server filtered the answer: {shown(raw)}")
+    text = message.get("content") or message.get("refusal") or message.get("content")
+    if text is None and finish == "length":
+        text = ""
+    if not isinstance(text, str):
+        return malformed("no text in choices[0].message.content", raw)
+    usage = data.get("usage") if isinstance(data.get("usage"), dict) else {}
+    return Response(
+        text=_storable(text),
+        finish_reason=finish or None,
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens")),
+        first_token=_first_token(choice),
+        model=_text(data.get("model")),
+        system_fingerprint=_text(data.get("system_fingerprint")),
+    )
+
+
+def malformed(what: str, raw: bytes) -> Response:
+    """Return the response for an answer that is no chat completion."""
+    return Response(None, error="malformed", detail=f"expected a chat completion, got {what}: {shown(raw)}")
+
+
+def refused(status: int, raw: bytes) -> Response:
+    """Return the response for an HTTP status that is not success."""
+    kind: ErrorKind = _BY_STATUS.get(status) or ("server_error" if status >= 500 else "bad_request")
+    if kind == "bad_request" and b'"content_filter"' in raw:
+        kind = "content_filter"
+    if kind == "rate_limited" and b'"insufficient_quota"' in raw:
+        kind = "unauthorized"  # an account without credit: waiting does not help
+    return Response(None, error=kind, detail=f"HTTP {status}: {shown(raw)}")
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Return the seconds a Retry-After header asks for (a number or an HTTP date), None where it says nothing."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        due = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    due = due if due.tzinfo else due.replace(tzinfo=UTC)
+    return max(0.0, (due - now).total_seconds())
+
+
+def canonical(value: object) -> str:
+    """Return one spelling of a JSON value, keys sorted."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def shown(raw: bytes) -> str:
+    """Return the start of a body on one line, for messages."""
+    line = " ".join(raw[: 4 * _SHOWN].decode("utf-8", "replace").split())
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
+
+
+def _first_token(choice: Mapping[str, Any]) -> tuple[tuple[str, float], ...] | None:
+    try:
+        top = choice["logprobs"]["content"][0]["top_logprobs"]
+        pairs = [(_storable(str(entry["token"])), float(entry["logprob"])) for entry in top]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
+    return tuple(sorted(pairs, key=lambda pair: -pair[1])) or None
+
+
+def _storable(text: str) -> str:
+    """Replace lone surrogates, which JSON can carry and no database or file can."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,61 @@
+"""Finding the program in an answer: fenced blocks first, else the longest stretch of lines that parses."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from defender.grading.reading import Reading
+
+_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*[\w+.-]*[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.S | re.M)
+MAX_LINES = 400
+"""Beyond this many lines the search for a parseable stretch gives up (it is quadratic)."""
+
+
+def read_program(text: str, name: str) -> Reading[str]:
+    """Find the source that defines ``name`` (a function or class the tests call).
+
+    Tiers: the last fenced block that defines it; all fenced blocks that parse, joined, when only together they
+    do; the longest run of unfenced lines that parses and defines it.
+    """
+    blocks = [_dedented(found.group(2)) for found in _FENCE.finditer(text)]
+    for block in reversed(blocks):
+        if defines(block, name):
+            return Reading(block, "fenced block")
+    joined = "\n".join(block for block in blocks if _parsed(block) is not None)
+    if defines(joined, name):
+        return Reading(joined, "joined blocks")
+    lines = text.splitlines()[:MAX_LINES]
+    starts = [i for i, line in enumerate(lines) if re.match(r"(?:def|class|async def|import|from|@|[A-Za-z_]\w*\s*=)", line)]
+    for start in starts:
+        for end in range(len(lines), start, -1):
+            span = "\n".join(lines[start:end])
+            if f"{name}" in span and defines(span, name):
+                return Reading(span, "bare lines")
+    return Reading(None, "no program")
+
+
+def defines(source: str, name: str) -> bool:
+    """Say whether ``source`` parses and binds ``name`` at module level."""
+    tree = _parsed(source)
+    if tree is None:
+        return False
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == name:
+            return True
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
+            return True
+    return False
+
+
+def _parsed(source: str) -> ast.Module | None:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _dedented(block: str) -> str:
+    lines = block.splitlines()
+    margin = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
+    return "\n".join(line[margin:] for line in lines)

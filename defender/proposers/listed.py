@@ -1,0 +1,39 @@
+"""A proposer that already knows its list: ablations, baselines, and prompts a person wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from defender.records import Candidate, Trial
+
+
+class Listed:
+    """Proposes a fixed list once, in its order, and learns nothing.
+
+    Candidates whose text is the same are proposed once, under the first one's label. One that was told before its
+    turn came (another proposer had it measured) is passed over.
+    """
+
+    def __init__(self, candidates: Iterable[Candidate]) -> None:
+        self._waiting: dict[str, Candidate] = {}
+        for candidate in candidates:
+            self._waiting.setdefault(candidate.digest, candidate)
+        self._told: set[str] = set()
+
+    def ask(self, n: int) -> Sequence[Candidate]:
+        """Propose the next n of the list; fewer at its end."""
+        return [self._waiting.pop(digest) for digest in list(self._waiting)[: max(n, 0)]]
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Check that every candidate is told once, and note those that are not from this list.
+
+        Raises:
+            ValueError: a candidate is told a second time; nothing of this call was taken in.
+        """
+        digests = [trial.candidate.digest for trial in trials]
+        for place, trial in enumerate(trials):
+            if digests[place] in self._told or digests[place] in digests[:place]:
+                raise ValueError(f"candidate {trial.candidate.name} was told before; tell every candidate exactly once")
+        for digest in digests:
+            self._told.add(digest)
+            self._waiting.pop(digest, None)

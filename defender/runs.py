@@ -1,0 +1,129 @@
+"""A run is a folder: its configuration and digest, its versions, its database, its best prompts, its report."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from defender import __version__
+from defender.config import RunConfig, differences
+from defender.errors import ConfigError, ResumeRefused, StoreError
+
+CONFIG = "config.json"
+DATABASE = "run.db"
+GUESTS = ("optuna", "openai", "ctranslate2", "datasets", "numpy", "scipy", "pandas", "SQLAlchemy", "pydantic")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """An opened run folder."""
+
+    path: Path
+    config: RunConfig
+    resumed: bool
+
+    @property
+    def database(self) -> Path:
+        """The run's SQLite file."""
+        return self.path / DATABASE
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+
+def open_run(config: RunConfig, runs: Path, name: str | None, *, must_exist: bool = False) -> RunFolder:
+    """Create a run's folder, or open it again when it was started with the same configuration.
+
+    Args:
+        config: what is asked now.
+        runs: the folder of all runs.
+        name: folder name under ``runs``, a path, or None for a name made of command, space, model and digest.
+        must_exist: refuse to create (``--resume``).
+
+    Raises:
+        ResumeRefused: started with another configuration; the message shows the difference.
+        StoreError: the folder cannot be written.
+    """
+    path = _place(config, runs, name)
+    kept = path / CONFIG
+    if kept.exists():
+        before = _read(kept)
+        changed = differences(before.get("decisive", {}), config.decisive())
+        if changed:
+            raise ResumeRefused(
+                f"{path} was started with another configuration: {'; '.join(changed)}. "
+                "Results would not be comparable: restore it, or start a new run with --run NAME"
+            )
+        return RunFolder(path, config, resumed=True)
+    if must_exist:
+        raise ConfigError(f"nothing to resume: no run at {path}; leave out --resume to start it")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_json(kept, {
+            "digest": config.digest,
+            "decisive": config.decisive(),
+            "config": config.model_dump(mode="json"),
+            "versions": versions(),
+        })  # fmt: skip
+    except OSError as error:
+        raise StoreError(
+            f"cannot write the run folder {path}: {error.strerror or error}; "
+            "free space or choose another folder with --runs DIR"
+        ) from error
+    return RunFolder(path, config, resumed=False)
+
+
+def load_run(runs: Path, name: str) -> RunFolder:
+    """Open a finished or interrupted run for reading. Raises ConfigError when there is none of that name."""
+    path = Path(name) if (Path(name) / CONFIG).exists() else runs / name
+    if not (path / CONFIG).exists():
+        there = sorted(found.parent.name for found in runs.glob(f"*/{CONFIG}"))
+        raise ConfigError(f"no run '{name}' (looked for {path / CONFIG}); runs here: {', '.join(there) or 'none'}")
+    return RunFolder(path, RunConfig.model_validate(_read(path / CONFIG)["config"]), resumed=True)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a reader of the numbers may want."""
+    found = {"defender": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    for guest in GUESTS:
+        try:
+            found[guest] = version(guest)
+        except PackageNotFoundError:
+            found[guest] = "absent"
+    return found
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write JSON whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _place(config: RunConfig, runs: Path, name: str | None) -> Path:
+    if name is None:
+        what = Path(config.prompts[0]).stem if config.prompts else Path(config.space).stem
+        model = config.model.name.rsplit("/", 1)[-1]
+        return runs / f"{config.command}-{what}-{model}-{config.digest[:8]}"
+    return Path(name) if "/" in name else runs / name
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot read {path}: {error}; the folder is not a run of defender, or is damaged") from error
+    if not isinstance(value, dict) or "config" not in value or "decisive" not in value:
+        raise StoreError(f"{path} is not a run of defender; choose another folder with --run NAME")
+    return value

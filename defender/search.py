@@ -1,0 +1,241 @@
+"""Search: ask -> race -> tell, until the budget or the space ends; then confirm on items selection never saw.
+
+The claim is made on confirm items only. Finalists are fixed, in order, by the search items; the winner is the first
+of them that keeps its floors on confirm items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from defender.bias import estimate
+from defender.contracts import Proposer, Store
+from defender.decide import Floor, floor_gaps, rank, verdicts
+from defender.errors import BudgetError, BudgetSpent, NothingFeasible
+from defender.ledger import Ledger
+from defender.measure import Measurer
+from defender.plan import Panel
+from defender.race import Race, Rules
+from defender.records import Candidate, Comparison, Decision, OutcomeMatrix, PBEstimate, Trial
+
+SLACK = 0.05
+"""Share of the budget kept for retries and for what a kill leaves unanswered, so that neither changes decisions."""
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """Everything a search decides by; seeds come first in ``seeds`` with the undefended baseline in front.
+
+    Attributes:
+        search, confirm: who is asked what; their items are disjoint.
+        shares: cumulative shares of the search panel after each block.
+        generation: candidates raced side by side.
+        max_candidates: the most candidates to measure, seeds included.
+        finalists: how many go to confirm beside the seeds.
+        alpha: one-sided error rate of one drop in the race.
+        max_requests: the whole budget, confirm included; None for no limit.
+    """
+
+    seeds: tuple[Candidate, ...]
+    search: Panel
+    confirm: Panel
+    floors: tuple[Floor, ...]
+    shares: tuple[float, ...] = (0.25, 0.5, 1.0)
+    generation: int = 8
+    max_candidates: int = 64
+    finalists: int = 3
+    alpha: float = 0.01
+    level: float = 0.95
+    max_requests: int | None = None
+
+    @property
+    def confirm_cost(self) -> int:
+        """Requests the confirm stage needs, retries aside."""
+        return (self.finalists + len(self.seeds)) * self.confirm.cells_per_candidate
+
+    @property
+    def search_budget(self) -> float:
+        """Requests the search stage may plan with."""
+        if self.max_requests is None:
+            return float("inf")
+        return self.max_requests * (1 - SLACK) - self.confirm_cost
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The outcome, all of it derivable again from the stored cells.
+
+    Attributes:
+        winner: the confirmed prompt.
+        confirmed: candidate id -> estimate on confirm items (finalists and seeds).
+        gaps: candidate id -> floor gaps on confirm items; <= 0 keeps the floor.
+        comparisons: every finalist against every seed, multiplicity-corrected.
+        trials: every candidate of the search, in order.
+        stopped: why the search ended, in words.
+    """
+
+    winner: Candidate
+    finalists: tuple[Candidate, ...]
+    confirmed: Mapping[str, PBEstimate]
+    gaps: Mapping[str, Mapping[str, float]]
+    comparisons: tuple[Comparison, ...]
+    trials: tuple[Trial, ...]
+    stopped: str
+
+
+@dataclass
+class Search:
+    """One search. ``run`` may be called once; calling it again in a new process replays what is stored."""
+
+    measurer: Measurer
+    proposer: Proposer
+    plan: SearchPlan
+    ledger: Ledger
+    store: Store
+    announce: Callable[[str, int], None] = lambda _stage, _cost: None
+    _trials: list[Trial] = field(default_factory=list)
+    _planned: int = 0
+    _said: int = 0
+
+    async def run(self) -> SearchResult:
+        """Search and confirm.
+
+        Raises:
+            BudgetError: the budget is too small for one block and the confirm stage; nothing was sent.
+            NothingFeasible: no candidate keeps the floors, with how far the best ones miss.
+            EngineDown, StoreError, Interrupted: everything paid for is kept.
+        """
+        plan = self.plan
+        rules = Rules(plan.seeds[0], plan.floors, plan.shares, plan.alpha, plan.level)
+        race = Race(self.measurer, plan.search, rules, self._log)
+        self._check_budget(race)
+        self._keep(plan.seeds)
+        self.ledger.hold(plan.confirm_cost)
+        try:
+            stopped = await self._explore(race)
+        except BudgetSpent:
+            stopped = "the search share of the budget is spent"
+        self.ledger.hold(0)
+        finalists = self._finalists()
+        return await self._confirm(finalists, stopped)
+
+    async def _explore(self, race: Race) -> str:
+        plan = self.plan
+        baseline = plan.seeds[0]
+        self._afford(plan.search.cells_per_candidate)
+        self.announce("search: the undefended baseline", self._planned)
+        await self.measurer.fill([baseline], plan.search)
+        incumbent = baseline
+        while len(self._trials) < plan.max_candidates:
+            room = min(plan.generation, plan.max_candidates - len(self._trials))
+            if self._planned + race.cost(1, 0) > plan.search_budget:
+                return "the search share of the budget is planned out"
+            batch = self.proposer.ask(room)
+            if not batch:
+                return "the space is exhausted"
+            self._keep(batch)
+            self.announce(f"search: candidates {len(self._trials) + 1} to {len(self._trials) + len(batch)}", 0)
+            trials = await race.run([c for c in batch if c.id != baseline.id], incumbent, self._afford)
+            if any(c.id == baseline.id for c in batch):
+                whole = race.trial(baseline, len(plan.shares) - 1)
+                trials.append(Trial(baseline, whole.estimate, whole.gaps))
+            self.proposer.tell(trials)
+            self._trials.extend(trials)
+            incumbent = self._best_so_far(baseline)
+        return f"{plan.max_candidates} candidates were measured"
+
+    def _afford(self, requests: int) -> bool:
+        """Plan requests against the search share; False (nothing planned) when they do not fit."""
+        if self._planned + requests > self.plan.search_budget:
+            return False
+        self._planned += requests
+        return True
+
+    def _best_so_far(self, otherwise: Candidate) -> Candidate:
+        complete = [trial for trial in self._trials if trial.dropped_at is None and trial.estimate]
+        ordered = rank(complete)
+        return ordered[0].candidate if ordered else otherwise
+
+    def _finalists(self) -> tuple[Candidate, ...]:
+        """Best complete candidates that keep the floors on search items, seeds included."""
+        complete = rank([trial for trial in self._trials if trial.dropped_at is None and trial.estimate])
+        feasible = [trial for trial in complete if all(gap <= 0 for gap in trial.gaps.values())]
+        if not feasible:
+            raise NothingFeasible(_nothing(complete))
+        chosen = tuple(trial.candidate for trial in feasible[: self.plan.finalists])
+        for place, candidate in enumerate(chosen, 1):
+            self._log(Decision(candidate.id, candidate.name, -1, 0, "finalist", f"rank {place} on search items"))
+        return chosen
+
+    async def _confirm(self, finalists: Sequence[Candidate], stopped: str) -> SearchResult:
+        plan = self.plan
+        entrants = {c.id: c for c in (*finalists, *plan.seeds)}
+        self.announce("confirm on held-out items", len(entrants) * plan.confirm.cells_per_candidate)
+        await self.measurer.fill(list(entrants.values()), plan.confirm)
+        matrices = {key: self.measurer.matrices(c, plan.confirm) for key, c in entrants.items()}
+        baseline = plan.seeds[0]
+        references = {baseline.name: matrices[baseline.id]}
+        confirmed = {key: estimate(found, level=plan.level) for key, found in matrices.items()}
+        gaps = {key: floor_gaps(plan.floors, found, references, level=plan.level) for key, found in matrices.items()}
+        winner = next((c for c in finalists if all(gap <= 0 for gap in gaps[c.id].values())), None)
+        if winner is None:
+            raise NothingFeasible(
+                _nothing([Trial(c, confirmed[c.id], gaps[c.id]) for c in finalists], "on held-out items")
+            )
+        self._log(
+            Decision(winner.id, winner.name, -1, 0, "winner", "first finalist that keeps its floors on confirm items")
+        )
+        comparisons = self._compare(finalists, matrices)
+        result = SearchResult(winner, tuple(finalists), confirmed, gaps, comparisons, tuple(self._trials), stopped)
+        self.store.note("result", "search", {
+            "winner": winner.id,
+            "finalists": [c.id for c in finalists],
+            "baselines": [c.id for c in plan.seeds],
+            "comparisons": [asdict(comparison) for comparison in comparisons],
+            "gaps": {key: dict(value) for key, value in gaps.items()},
+            "stopped": stopped,
+        })  # fmt: skip
+        return result
+
+    def _compare(
+        self, finalists: Sequence[Candidate], matrices: Mapping[str, Sequence[OutcomeMatrix]]
+    ) -> tuple[Comparison, ...]:
+        """Compare each finalist with each seed; the family is all of them, so naming the winner costs nothing extra."""
+        found: list[Comparison] = []
+        pairs = [(c, s) for c in finalists for s in self.plan.seeds if c.id != s.id]
+        for candidate in finalists:
+            others = {s.name: matrices[s.id] for s in self.plan.seeds if s.id != candidate.id}
+            found += verdicts(candidate.name, matrices[candidate.id], others, family=len(pairs), level=self.plan.level)
+        return tuple(found)
+
+    def _check_budget(self, race: Race) -> None:
+        plan = self.plan
+        least = plan.search.cells_per_candidate + race.cost(1, 0)
+        if least > plan.search_budget:
+            needed = int((least + plan.confirm_cost) / (1 - SLACK)) + 1
+            raise BudgetError(
+                f"a budget of {plan.max_requests} requests cannot pay for one block: the baseline and one candidate's "
+                f"first block take {least}, confirming {plan.finalists} finalists and {len(plan.seeds)} seeds takes "
+                f"{plan.confirm_cost}; give --max-requests {needed} or more, or fewer items"
+            )
+
+    def _keep(self, candidates: Sequence[Candidate]) -> None:
+        for candidate in candidates:
+            self.store.note("candidate", candidate.id, asdict(candidate))
+
+    def _log(self, decision: Decision) -> None:
+        self.store.note("decision", f"{self._said:06d}", asdict(decision))
+        self._said += 1
+
+
+def _nothing(trials: Sequence[Trial], where: str = "on search items") -> str:
+    lines = [
+        f"{trial.candidate.name}: "
+        + ", ".join(f"{name} misses by {gap:.2f}" for name, gap in trial.gaps.items() if gap > 0)
+        for trial in trials[:3]
+    ]
+    return (
+        f"no candidate keeps the floors {where}. Closest: {'; '.join(lines) or 'none was fully measured'}. "
+        "Lower the floors, measure more items (bounds tighten), or widen the space"
+    )

@@ -1,0 +1,167 @@
+"""One sitting with a model: engine, store, journal, ledger and measurer, opened together and closed in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
+
+from defender.build import (
+    Stock,
+    build_engine,
+    build_measure_panel,
+    build_prompts,
+    build_proposer,
+    build_search_plan,
+    build_space,
+    build_stock,
+    in_flight,
+)
+from defender.contracts import Store
+from defender.errors import BudgetError
+from defender.journal import Journal
+from defender.ledger import Ledger
+from defender.measure import Measurer
+from defender.plan import Panel
+from defender.records import Candidate, ModelCard
+from defender.runs import RunFolder, versions
+from defender.search import Search, SearchResult
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a sitting tells while it works; both are called from its event loop.
+
+    ``stage``: a new stage begins (words, requests it may cost). ``tick``: one more cell is graded; it is told the
+    wire requests spent so far.
+    """
+
+    stage: Callable[[str, int], None] = lambda _words, _cost: None
+    tick: Callable[[int], None] = lambda _spent: None
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """Everything a loop needs, opened."""
+
+    card: ModelCard
+    store: Store
+    ledger: Ledger
+    measurer: Measurer
+
+
+@asynccontextmanager
+async def sit(folder: RunFolder, stock: Stock, watch: Watch) -> AsyncIterator[Sitting]:
+    """Open a sitting on a run folder; Ctrl-C inside it ends the work in order.
+
+    Raises:
+        StoreError: the database cannot be opened. EngineDown: the model cannot be reached.
+    """
+    from defender.store import SqlStore
+
+    config = folder.config
+    started = time.time()
+    store = SqlStore(folder.database)
+    try:
+        async with Journal(store) as journal:
+            ledger = Ledger(journal, spent=store.spend()["reserved"], max_requests=config.budget.max_requests)
+            engine = build_engine(config, ledger)
+            try:
+                await engine.start()
+                measurer = Measurer(
+                    engine, stock.benchmarks, store, journal,
+                    in_flight=in_flight(config), tick=lambda: watch.tick(ledger.spent),
+                )  # fmt: skip
+                with _interrupting(measurer):
+                    yield Sitting(engine.card, store, ledger, measurer)
+            finally:
+                await engine.close()
+        store.note("sitting", f"{started:.3f}", {"seconds": time.time() - started, "versions": versions()})
+    finally:
+        store.close()
+
+
+@contextmanager
+def _interrupting(measurer: Measurer) -> Iterator[None]:
+    """While inside, Ctrl-C asks the measurer to end in order; a second one ends at once."""
+    loop = asyncio.get_running_loop()
+
+    def once() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        measurer.interrupt()
+
+    try:
+        loop.add_signal_handler(signal.SIGINT, once)
+    except (NotImplementedError, RuntimeError, ValueError):
+        yield  # no signals here (Windows, or not the main thread): Ctrl-C ends at once, nothing is lost
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+async def run_search(folder: RunFolder, watch: Watch) -> SearchResult:
+    """Run or resume a search. Raises what ``Search.run`` raises."""
+    config = folder.config
+    stock = build_stock(config)
+    space = build_space(config)
+    plan = build_search_plan(config, space, stock.benchmarks, stock.identities)
+    async with sit(folder, stock, watch) as sitting:
+        _describe(sitting, stock, {"search": plan.search, "confirm": plan.confirm}, space.figures, space.source)
+        search = Search(
+            sitting.measurer, build_proposer(config, space), plan, sitting.ledger, sitting.store, watch.stage
+        )
+        return await search.run()
+
+
+async def run_measure(folder: RunFolder, watch: Watch) -> None:
+    """Measure prompts whole; results are read from the store. Raises BudgetError before anything is sent."""
+    config = folder.config
+    stock = build_stock(config)
+    prompts = build_prompts(config)
+    panel = build_measure_panel(config, stock.benchmarks, stock.identities)
+    space = None if config.prompts else build_space(config)
+    async with sit(folder, stock, watch) as sitting:
+        _describe(sitting, stock, {"measure": panel}, space.figures if space else {}, space.source if space else "")
+        for prompt in prompts:
+            sitting.store.note("candidate", prompt.id, asdict(prompt))
+        _check_measure(sitting, prompts, panel)
+        watch.stage("measure", sitting.measurer.owed(prompts, panel))
+        await sitting.measurer.fill(prompts, panel)
+        sitting.store.note("result", "measure", {"prompts": [prompt.id for prompt in prompts]})
+
+
+def _check_measure(sitting: Sitting, prompts: Sequence[Candidate], panel: Panel) -> None:
+    owed, left = sitting.measurer.owed(prompts, panel), sitting.ledger.left
+    if left is not None and owed > left:
+        raise BudgetError(
+            f"measuring {len(prompts)} prompts takes {owed} more requests ({panel.cells_per_candidate} each), "
+            f"the budget has {left} left; give --max-requests {sitting.ledger.spent + owed} or more, or fewer --items"
+        )
+
+
+def _describe(
+    sitting: Sitting, stock: Stock, panels: Mapping[str, Panel], figures: Mapping[str, float], source: str
+) -> None:
+    """Keep what a report needs later, offline: the model, the panels, the benchmarks' protocols."""
+    store = sitting.store
+    store.note("card", "model", asdict(sitting.card) | {"fingerprint": sitting.card.fingerprint})
+    store.note("figures", "published", {"source": source, "pb": dict(figures)})
+    for identity in stock.identities:
+        store.note("identity", identity.key, asdict(identity))
+    for stage, panel in panels.items():
+        store.note("panel", stage, {
+            "split": panel.split,
+            "repeats": panel.repeats,
+            "identities": [identity.key for identity in panel.identities],
+            "reference": panel.reference.key if panel.reference else None,
+            "items": {name: [item.id for item in items] for name, items in panel.items.items()},
+        })  # fmt: skip
+    for name, benchmark in stock.benchmarks.items():
+        store.note("benchmark", name, {
+            "axis": benchmark.axis, "protocol": benchmark.protocol, "sampling": asdict(benchmark.sampling)
+        })  # fmt: skip

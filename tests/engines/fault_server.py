@@ -1,0 +1,157 @@
+"""A real HTTP server on a free local port that speaks chat completions and misbehaves on request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+from aiohttp import web
+
+Act = Callable[[web.Request, dict[str, Any]], Awaitable[web.StreamResponse]]
+
+
+def completion(text: str | None = "Fine.", finish: str = "stop", **message: object) -> dict[str, Any]:
+    """Return a chat completion as a server would send it."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "tiny-2024",
+        "system_fingerprint": "fp_7",
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": text, **message}, "finish_reason": finish}
+        ],
+        "usage": {"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14},
+    }
+
+
+def says(body: Mapping[str, Any], status: int = 200) -> Act:
+    """Answer with this JSON."""
+    return sends(json.dumps(body), status=status)
+
+
+def sends(text: str, status: int = 200, content_type: str = "application/json", **headers: str) -> Act:
+    """Answer with these bytes, right or wrong; header names are written with underscores."""
+
+    async def act(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return web.Response(text=text, status=status, content_type=content_type, headers=named)
+
+    return act
+
+
+def fails(status: int, message: str = "no", **headers: str) -> Act:
+    """Answer with an error status and OpenAI's error body."""
+    return sends(json.dumps({"error": {"message": message, "type": "x", "code": None}}), status, **headers)
+
+
+async def resets(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+    """Drop the connection without an answer."""
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+async def hangs(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+    """Accept and never answer."""
+    await asyncio.sleep(60)
+    return web.Response()
+
+
+async def drips(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+    """Send a byte now and then, never finishing."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    while True:
+        await response.write(b" ")
+        await asyncio.sleep(0.02)
+
+
+async def echoes(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+    """Answer with the last message, and with log-probabilities where asked for; over-long prompts are refused."""
+    question = body["messages"][-1]["content"]
+    if len(question) > 5000:
+        return await fails(400, "maximum context length is 1024 tokens")(request, body)
+    answer = completion(f"You asked: {question}")
+    if body.get("logprobs"):
+        top = [{"token": "B", "logprob": math.log(0.2)}, {"token": " A", "logprob": math.log(0.7)}]
+        answer["choices"][0]["logprobs"] = {"content": [{"token": " A", "logprob": -0.36, "top_logprobs": top}]}
+    return web.json_response(answer)
+
+
+class FaultServer:
+    """Plays ``acts`` in order, then ``then`` for ever; keeps what was asked.
+
+    Attributes:
+        bodies: raw bodies of the chat completions received. ``times``: when, on the loop's clock.
+        listing: what GET /models answers. ``key``: the only key accepted, "" for any.
+        widest: most chat completions open at once.
+    """
+
+    def __init__(self, *acts: Act, then: Act = echoes, key: str = "", listing: Act | None = None) -> None:
+        self.acts = deque(acts)
+        self.then = then
+        self.key = key
+        self.listing = listing or says(models("tiny"))
+        self.bodies: list[bytes] = []
+        self.times: list[float] = []
+        self.widest = 0
+        self._open = 0
+        self._runner: web.AppRunner | None = None
+        self.base_url = ""
+
+    async def __aenter__(self) -> FaultServer:
+        app = web.Application(client_max_size=2**24)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_get("/version", self._version)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.01)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Go away, as a killed server does."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def _models(self, request: web.Request) -> web.StreamResponse:
+        if self._strange(request):
+            return await fails(401, "invalid key")(request, {})
+        return await self.listing(request, {})
+
+    async def _version(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response({"version": "0.99.1"})
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        self.bodies.append(await request.read())
+        self.times.append(asyncio.get_running_loop().time())
+        if self._strange(request):
+            return await fails(401, "invalid key")(request, {})
+        act = self.acts.popleft() if self.acts else self.then
+        self._open += 1
+        self.widest = max(self.widest, self._open)
+        try:
+            return await act(request, json.loads(self.bodies[-1]))
+        finally:
+            self._open -= 1
+
+    def _strange(self, request: web.Request) -> bool:
+        return bool(self.key) and request.headers.get("Authorization") != f"Bearer {self.key}"
+
+
+def models(*names: str, **fields: object) -> dict[str, Any]:
+    """Return a listing of models."""
+    return {"object": "list", "data": [{"id": name, "object": "model", "created": 5, **fields} for name in names]}
