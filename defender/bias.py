@@ -28,17 +28,29 @@ MIN_ITEMS = 3
 """Leaving one item out must leave two, or the noise of what is left is unknown."""
 
 _ROUNDING = 1e-9
+"""Points below which a difference is what floating point leaves of 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
-    """First minus second on the items both have: squared points for PB, points for means; ``p`` is two-sided."""
+    """First minus second on the items that both have complete.
 
+    Attributes:
+        first, second: corrected PB^2 (squared points, may be < 0) or mean (percent) of each on those items.
+        difference: first minus second; ``interval`` bounds it.
+        se, df: its standard error and degrees of freedom.
+        p: two-sided.
+        items: number of items of the smallest benchmark compared.
+    """
+
+    first: float
+    second: float
     difference: float
     se: float
     df: float
     p: float
     interval: Interval
+    items: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +138,10 @@ def estimate(
         interval=_pb_interval(counted, s2 - noise2, level),
         noise_floor=float(np.sqrt(noise2)),
         axes=axes,
-        benchmarks={s.benchmark: _axis_estimate([replace(s, weight=1.0)], level) for s in samples},
+        benchmarks={
+            s.benchmark: axes[s.axis] if s.weight == 1.0 else _axis_estimate([replace(s, weight=1.0)], level)
+            for s in samples
+        },
     )
 
 
@@ -151,17 +166,17 @@ def compare(
         IncompleteMatrix: benchmarks or identities differ, or a benchmark shares fewer than ``MIN_ITEMS`` items.
     """
     pairs = [pair for pair in _paired(first, second, weights) if pair[0].axis in PB_AXES]
-    difference, twice, parts = 0.0, 0.0, []
+    values, twice, parts = np.zeros(2), 0.0, []
     for axis in PB_AXES:
         here = [pair for pair in pairs if pair[0].axis == axis]
         if not here:
             continue
         sides = [_leave_one_out([pair[side] for pair in here]) for side in (0, 1)]
-        difference += sides[0][0] - sides[1][0]
+        values += [value for value, _ in sides]
         parts += [one - two for one, two in zip(sides[0][1], sides[1][1], strict=True)]
         twice += _degenerate(here)
     variance, df = _pooled(parts)
-    return _t_test(difference, max(variance - twice, variance / 2), df, level)
+    return _t_test(values, max(variance - twice, variance / 2), df, level, _fewest(pairs))
 
 
 def compare_means(
@@ -183,8 +198,8 @@ def compare_means(
     gaps = [(one.score_U_I - two.score_U_I).mean(axis=0) for one, two in pairs]
     shares = [one.weight for one, _ in pairs]
     variance, df = _pooled([_influence(gap, share) for gap, share in zip(gaps, shares, strict=True)])
-    difference = float(sum(share * gap.mean() for gap, share in zip(gaps, shares, strict=True)))
-    return _t_test(difference, variance, df, level)
+    values = np.sum([[s.weight * s.score_U_I.mean() for s in pair] for pair in pairs], axis=0)
+    return _t_test(values, variance, df, level, _fewest(pairs))
 
 
 def mean_bounds(
@@ -209,16 +224,21 @@ def mean_bounds(
 def deviations(
     matrices: Sequence[OutcomeMatrix], *, weights: Mapping[str, float] | None = None, level: float = 0.95
 ) -> tuple[Deviation, ...]:
-    """Return each identity's deviation from the mean per axis, with intervals that hold for all of an axis at once."""
+    """Return each identity's deviation from the mean per axis, with intervals that hold for all of an axis at once.
+
+    No identity's variance counts as smaller than their average: one that was never wrong is not known exactly.
+    """
     samples, found = _samples([_sorted(matrix) for matrix in matrices], weights), []
     for axis in dict.fromkeys(sample.axis for sample in samples):
         group = [sample for sample in samples if sample.axis == axis]
-        each = 1.0 - level ** (1.0 / len(group[0].identities))
-        for row, identity in enumerate(group[0].identities):
-            parts = [_influence(s.centred_U_I[row], s.weight) for s in group]
-            middle = float(sum(s.weight * s.centred_U_I[row].mean() for s in group))
-            variance, df = _pooled(parts)
-            half = float(stdtrit(df, 1.0 - each / 2.0) * np.sqrt(variance))
+        identities = group[0].identities
+        _, noise2, m_U = _spread(group)
+        tail = (1.0 - level ** (1.0 / len(identities))) / 2.0
+        most = 100.0 * (1.0 - 1.0 / len(identities))
+        for row, identity in enumerate(identities):
+            variance, df = _pooled([_influence(s.centred_U_I[row], s.weight) for s in group])
+            half = float(-stdtrit(df, tail) * np.sqrt(max(variance, noise2))) if noise2 else _hidden(group, tail) * most
+            middle = float(m_U[row])
             found.append(Deviation(axis, identity, middle, Interval(middle - half, middle + half, level)))
     return tuple(found)
 
@@ -236,17 +256,15 @@ def _sorted(matrix: OutcomeMatrix) -> OutcomeMatrix:
             f"{matrix.benchmark}: expected {shape[0]} identities x {shape[1]} items, each once, got scores of shape "
             f"{matrix.score_U_I.shape} with {len(set(matrix.identities))} and {len(set(matrix.items))} distinct names"
         )
-    rows = sorted(range(shape[0]), key=matrix.identities.__getitem__)
-    columns = sorted(range(shape[1]), key=matrix.items.__getitem__)
-    score_U_I = matrix.score_U_I[np.ix_(rows, columns)]
-    if np.any(score_U_I < 0.0) or np.any(score_U_I > 100.0):
+    score_U_I = matrix.score_U_I
+    if ((score_U_I < 0.0) | (score_U_I > 100.0)).any():
         raise ValueError(f"{matrix.benchmark}: expected scores in percent, 0 to 100 or NaN, got one outside")
-    return replace(
-        matrix,
-        identities=tuple(matrix.identities[row] for row in rows),
-        items=tuple(matrix.items[column] for column in columns),
-        score_U_I=score_U_I,
-    )
+    identities, items = tuple(sorted(matrix.identities)), tuple(sorted(matrix.items))
+    if identities != matrix.identities:
+        score_U_I = score_U_I[sorted(range(shape[0]), key=matrix.identities.__getitem__)]
+    if items != matrix.items:
+        score_U_I = score_U_I[:, sorted(range(shape[1]), key=matrix.items.__getitem__)]
+    return replace(matrix, identities=identities, items=items, score_U_I=score_U_I)
 
 
 def _samples(matrices: Sequence[OutcomeMatrix], weights: Mapping[str, float] | None) -> list[_Sample]:
@@ -306,11 +324,13 @@ def _paired(
         )
     shared: tuple[list[OutcomeMatrix], list[OutcomeMatrix]] = ([], [])
     for one, two in zip(*sides, strict=True):
-        both, left, right = np.intersect1d(np.array(one.items), np.array(two.items), True, True)
+        columns = {item: column for column, item in enumerate(one.items)}
+        common = [(columns[item], column) for column, item in enumerate(two.items) if item in columns]
+        left, right = (np.array(side, dtype=np.intp) for side in (zip(*common, strict=True) if common else ((), ())))
         whole_I = np.isfinite(one.score_U_I[:, left] + two.score_U_I[:, right]).all(axis=0)
-        for side, matrix, columns in ((shared[0], one, left), (shared[1], two, right)):
-            kept = matrix.score_U_I[:, columns[whole_I]]
-            side.append(replace(matrix, items=tuple(both[whole_I].tolist()), score_U_I=kept))
+        for side, matrix, places in ((shared[0], one, left[whole_I]), (shared[1], two, right[whole_I])):
+            items = tuple(matrix.items[place] for place in places)
+            side.append(replace(matrix, items=items, score_U_I=matrix.score_U_I[:, places]))
     return list(zip(_samples(shared[0], weights), _samples(shared[1], weights), strict=True))
 
 
@@ -344,7 +364,7 @@ def _covariance(one: _Sample, two: _Sample) -> FloatArray:
 
 
 def _pb_interval(counted: Sequence[Sequence[_Sample]], corrected2: float, level: float) -> Interval:
-    """Solve |corrected2 - x| = t sqrt(B + k x) for x, clip at 0 and take roots."""
+    """Solve |corrected2 - x| = t sqrt(B + k x) for x, clip at 0 and take roots; contains PB."""
     identities = len(counted[0][0].identities)
     b, top, bottom, parts = 0.0, 0.0, 0.0, []
     for group in counted:
@@ -359,21 +379,26 @@ def _pb_interval(counted: Sequence[Sequence[_Sample]], corrected2: float, level:
     _, df = _pooled(parts)
     t2 = float(stdtrit(df, (1.0 + level) / 2.0)) ** 2
     slope = t2 * top / bottom / 2.0 if bottom > 0.0 else 0.0
-    half = np.sqrt(max(0.0, t2 * b + 2.0 * slope * corrected2 + slope**2))
-    ends = np.sqrt(np.maximum(0.0, [corrected2 + slope - half, corrected2 + slope + half]))
-    return Interval(float(ends[0]), float(ends[1]), level)
+    # An estimate below 0 says no more against a small PB than 0 would: the upper end starts at 0, never at "none".
+    low2, high2 = (
+        middle + slope + sign * np.sqrt(max(0.0, t2 * b + 2.0 * slope * middle + slope**2))
+        for sign, middle in ((-1.0, corrected2), (1.0, max(0.0, corrected2)))
+    )
+    return Interval(float(np.sqrt(max(0.0, low2))), float(np.sqrt(high2)), level)
 
 
 def _unseen_interval(counted: Sequence[Sequence[_Sample]], corrected2: float, level: float) -> Interval:
-    """Return PB give or take what n items that are all alike may hide: a share of 1 - (alpha / 2)^(1 / n) unlike them.
-
-    Exact (the rule of three): those items may split the identities in halves, one right and one wrong.
-    """
-    identities = len(counted[0][0].identities)
-    widest = 100.0 * np.sqrt((identities // 2) * (identities - identities // 2)) / identities
-    hidden = max(s.weight * (1.0 - ((1.0 - level) / 2.0) ** (1.0 / s.score_U_I.shape[1])) for g in counted for s in g)
+    """Return PB give or take what unseen items may add: they may split the identities in halves, right and wrong."""
+    half = len(counted[0][0].identities) // 2
+    widest = 100.0 * float(np.sqrt(half * (len(counted[0][0].identities) - half))) / len(counted[0][0].identities)
+    reach = widest * max(_hidden(group, (1.0 - level) / 2.0) for group in counted)
     pb = float(np.sqrt(max(0.0, corrected2)))
-    return Interval(max(0.0, pb - float(widest * hidden)), pb + float(widest * hidden), level)
+    return Interval(max(0.0, pb - reach), pb + reach, level)
+
+
+def _hidden(group: Sequence[_Sample], tail: float) -> float:
+    """Return the share of items that may differ though none of n did, with probability ``tail`` (rule of three)."""
+    return max(s.weight * (1.0 - float(tail ** (1.0 / s.score_U_I.shape[1]))) for s in group)
 
 
 def _mean_interval(group: Sequence[_Sample], level: float) -> Interval:
@@ -444,8 +469,17 @@ def _pooled(parts: Sequence[FloatArray]) -> tuple[float, float]:
     return total, min(most, max(2.0, 2.0 * total**2 / doubt)) if doubt > 0.0 else most
 
 
-def _t_test(difference: float, variance: float, df: float, level: float) -> PairedDifference:
-    se = float(np.sqrt(variance))
-    p = 2.0 * float(stdtr(df, -abs(difference) / se)) if se > 0.0 else float(difference == 0.0)
+def _fewest(pairs: Sequence[tuple[_Sample, _Sample]]) -> int:
+    return min(int(one.score_U_I.shape[1]) for one, _ in pairs)
+
+
+def _t_test(values: FloatArray, variance: float, df: float, level: float, items: int) -> PairedDifference:
+    """Test first minus second with t; where every item says the same, the sign test has the word."""
+    first, second = map(float, values)
+    difference = first - second if abs(first - second) > _ROUNDING else 0.0
+    se = float(np.sqrt(variance)) if variance > _ROUNDING**2 else 0.0
+    p = 2.0 * float(stdtr(df, -abs(difference) / se)) if se else 2.0 ** (1 - items) if difference else 1.0
     half = float(stdtrit(df, (1.0 + level) / 2.0)) * se
-    return PairedDifference(difference, se, df, p, Interval(difference - half, difference + half, level))
+    return PairedDifference(
+        first, second, difference, se, df, p, Interval(difference - half, difference + half, level), items
+    )

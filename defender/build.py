@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from defender.config import EMBEDDED, RunConfig
 from defender.contracts import Benchmark, Engine, Exporter, Meter, Proposer
 from defender.decide import Floor
-from defender.errors import BudgetError, ConfigError
+from defender.errors import ConfigError
 from defender.identities import NO_PERSONA, load_identities, paper_identities
+from defender.miniature import UTILITY_KINDS, Kind
 from defender.plan import Panel, reveal
 from defender.records import Axis, Candidate, Identity, Split
 from defender.search import SearchPlan
 from defender.space import Space, load_space
+
+if TYPE_CHECKING:
+    from defender.benchmarks.source import Source
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 IDENTITY_SLOT = "{identity}"
@@ -49,24 +53,38 @@ def build_identities(config: RunConfig) -> tuple[Identity, ...]:
     return paper_identities() if config.identities == "paper" else load_identities(Path(config.identities))
 
 
+def _source(config: RunConfig) -> Source:
+    from defender.benchmarks.source import Source
+
+    return Source(Path(config.data) if config.data else None)
+
+
 def _mmlu(config: RunConfig) -> Benchmark:
     from defender.benchmarks.mmlu import MMLU
 
-    return MMLU(config.data, config.protocol)
+    return MMLU(_source(config), config.protocol)
 
 
 def _do_not_answer(config: RunConfig) -> Benchmark:
     from defender.benchmarks.do_not_answer import DoNotAnswer
     from defender.judges.refusal import Refusal
 
-    return DoNotAnswer(config.data, Refusal(), config.protocol)
+    return DoNotAnswer(_source(config), Refusal(), config.protocol)
+
+
+MINIATURES: Mapping[str, tuple[Axis, tuple[Kind, ...]]] = {
+    "miniature_utility": ("utility", UTILITY_KINDS),
+    "miniature_safety": ("safety", ("unsafe",)),
+    "miniature_harmless": ("over_refusal", ("harmless",)),
+}
 
 
 def _miniature(name: str) -> Callable[[RunConfig], Benchmark]:
     def make(_: RunConfig) -> Benchmark:
-        from defender.benchmarks.miniature import miniature
+        from defender.benchmarks.miniature import Miniature
 
-        return miniature(name)
+        axis, kinds = MINIATURES[name]
+        return Miniature(name, axis, kinds)
 
     return make
 
@@ -74,9 +92,7 @@ def _miniature(name: str) -> Callable[[RunConfig], Benchmark]:
 BENCHMARKS: Mapping[str, Callable[[RunConfig], Benchmark]] = {
     "mmlu": _mmlu,
     "do_not_answer": _do_not_answer,
-    "miniature_utility": _miniature("miniature_utility"),
-    "miniature_safety": _miniature("miniature_safety"),
-    "miniature_harmless": _miniature("miniature_harmless"),
+    **{name: _miniature(name) for name in MINIATURES},
 }
 
 
@@ -85,7 +101,8 @@ def build_benchmarks(config: RunConfig) -> dict[str, Benchmark]:
     for name in config.benchmark_names:
         if name not in BENCHMARKS:
             raise ConfigError(f"unknown benchmark '{name}'; known benchmarks: {', '.join(BENCHMARKS)}")
-    return {name: BENCHMARKS[name](config) for name in config.benchmark_names}
+    built = [BENCHMARKS[name](config) for name in config.benchmark_names]
+    return {benchmark.name: benchmark for benchmark in built}
 
 
 def build_engine(config: RunConfig, meter: Meter | None = None) -> Engine:
@@ -256,15 +273,35 @@ def exporters() -> dict[str, Exporter]:
 
 
 @dataclass(frozen=True)
-class Stock:
-    """What a run needs before the engine: built without spending anything."""
+class Prepared:
+    """A run, built as far as it can be without contacting a server or making a folder.
 
+    ``plan`` is set for a search, ``panel`` and ``prompts`` for a measurement; ``space`` unless prompt files are measured.
+    """
+
+    config: RunConfig
     benchmarks: dict[str, Benchmark]
     identities: tuple[Identity, ...]
+    space: Space | None
+    plan: SearchPlan | None = None
+    panel: Panel | None = None
+    prompts: tuple[Candidate, ...] = ()
 
 
-def build_stock(config: RunConfig) -> Stock:
-    """Build benchmarks and identities; wrong names and missing data end here, before anything is contacted."""
-    if config.budget.max_requests is not None and config.budget.max_requests < 1:
-        raise BudgetError(f"expected a budget of at least 1 request, got {config.budget.max_requests}")
-    return Stock(build_benchmarks(config), build_identities(config))
+def prepare(config: RunConfig) -> Prepared:
+    """Build everything that names stand for; what is wrong with a configuration ends here.
+
+    Raises:
+        ConfigError, SpaceError: unknown names, malformed files, floors that do not parse.
+        DataMissing: a dataset is absent.
+    """
+    build_floors(config)
+    benchmarks, identities = build_benchmarks(config), build_identities(config)
+    space = None if config.prompts else build_space(config)
+    if config.command == "search":
+        if space is None:
+            raise ConfigError("a search needs a space, not prompt files; give --space")
+        plan = build_search_plan(config, space, benchmarks, identities)
+        return Prepared(config, benchmarks, identities, space, plan=plan)
+    panel = build_measure_panel(config, benchmarks, identities)
+    return Prepared(config, benchmarks, identities, space, panel=panel, prompts=build_prompts(config))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -24,6 +24,12 @@ from defender.errors import StoreError
 
 if sys.platform != "win32":
     import fcntl
+
+Insert: TypeAlias = sqlite.Insert | postgresql.Insert
+"""An INSERT that knows ON CONFLICT."""
+
+WAL_PAGES = 4000
+"""Pages (16 MB) the log may hold before they are copied into the file: fewer, larger copies than SQLite's 1000."""
 
 _ADVICE = {
     "SQLITE_FULL": ("the disk is full", "free some space and resume the run"),
@@ -82,8 +88,9 @@ class Database:
             raise StoreError(f"{self.where} was opened for reading only; open the run without readonly to write")
         with self._turn:
             self._refuse_closed()
-            with self._explained(), self._engine.connect() as plain:
-                with (connection := plain.execution_options(write=True)).begin():
+            with self._explained(), self._engine.connect() as connection:
+                connection.execution_options(write=True)
+                with connection.begin():
                     yield connection
 
     def prepare(self, schema: sa.MetaData, version: int) -> None:
@@ -114,7 +121,7 @@ class Database:
             schema.create_all(connection)
             connection.execute(sa.insert(meta).values(name="schema", value=str(version)))
 
-    def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    def insert(self, table: sa.Table) -> Insert:
         """Return an INSERT that knows ON CONFLICT in this database's dialect."""
         return postgresql.insert(table) if self._engine.dialect.name == "postgresql" else sqlite.insert(table)
 
@@ -215,6 +222,7 @@ def _configure(connection: Any, _record: object) -> None:
     """Leave BEGIN to ``_begin``, and make every commit reach the disk."""
     connection.isolation_level = None
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
 
 
 def _begin(connection: sa.Connection) -> None:

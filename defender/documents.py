@@ -15,6 +15,7 @@ import yaml
 from defender.errors import SpaceError
 
 KeyPath = tuple[str, ...]
+DEEPEST = 20
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ def parse_yaml(text: str, path: str) -> Document:
 
 def _construct(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], path: str) -> Any:
     """Build plain values from a node tree, noting lines."""
+    if len(at) > DEEPEST:  # an alias that contains itself never ends
+        raise SpaceError(f"{path} line {node.start_mark.line + 1}: nested more than {DEEPEST} levels deep")
     if isinstance(node, yaml.MappingNode):
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -90,5 +93,8 @@ def _construct(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], path: st
             lines[(*at, str(index))] = child.start_mark.line + 1
             values.append(_construct(child, (*at, str(index)), lines, path))
         return values
-    loader = yaml.SafeLoader("")
-    return loader.construct_object(node, deep=True)
+    place = f"{path} line {node.start_mark.line + 1}"
+    try:
+        return yaml.SafeLoader("").construct_object(node, deep=True)
+    except (yaml.YAMLError, ValueError) as error:  # an impossible date, a tag that does not fit
+        raise SpaceError(f"{place}: cannot read {node.value!r}: {error}; quote it if it is meant as text") from None

@@ -73,17 +73,17 @@ def load_identities(path: Path) -> tuple[Identity, ...]:
 
 def _identity(document: Document, category: str, index: int, entry: object) -> Identity:
     where = document.where("identities", category, str(index))
-    if isinstance(entry, str) and entry.strip():
-        return Identity(entry, category, seat(entry))
-    if (
-        isinstance(entry, dict)
-        and set(entry) == {"key", "sentence"}
-        and all(isinstance(v, str) for v in entry.values())
-    ):
-        if entry["key"] == NO_PERSONA.key:
-            raise SpaceError(f"{where}: 'no_persona' is the reference point and is always measured beside the set")
+    key = entry.get("key") if isinstance(entry, dict) else entry
+    if key == NO_PERSONA.key:
+        raise SpaceError(f"{where}: 'no_persona' is the reference point and is always measured beside the set")
+    texts = list(entry.values()) if isinstance(entry, dict) and set(entry) == {"key", "sentence"} else [entry]
+    if not all(isinstance(text, str) and text and text == text.strip() for text in texts):
+        raise SpaceError(
+            f"{where}: expected a phrase or {{key: ..., sentence: ...}} without white space around it, got {entry!r}"
+        )
+    if isinstance(entry, dict):
         return Identity(entry["key"], category, entry["sentence"])
-    raise SpaceError(f"{where}: expected a phrase or {{key: ..., sentence: ...}}, got {entry!r}")
+    return Identity(str(entry), category, seat(str(entry)))
 
 
 def messages(candidate: Candidate, identity: Identity, question: str) -> tuple[tuple[str, str], ...]:

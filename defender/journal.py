@@ -73,8 +73,7 @@ class Journal:
 
     async def flush(self) -> None:
         """Return when everything handed over so far is durable. Raises StoreError."""
-        if self._batch:
-            await self._settled(self._open())
+        await self._settled(self._open())  # batches are written in order, so an empty one waits for all before it
 
     def _open(self) -> _Batch:
         if self._failed:

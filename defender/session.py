@@ -9,19 +9,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 
-from defender.build import (
-    Stock,
-    build_engine,
-    build_measure_panel,
-    build_prompts,
-    build_proposer,
-    build_search_plan,
-    build_space,
-    build_stock,
-    in_flight,
-)
+from defender.build import Prepared, build_engine, build_proposer, in_flight
 from defender.contracts import Store
-from defender.errors import BudgetError
+from defender.errors import BudgetError, ConfigError
 from defender.journal import Journal
 from defender.ledger import Ledger
 from defender.measure import Measurer
@@ -54,7 +44,7 @@ class Sitting:
 
 
 @asynccontextmanager
-async def sit(folder: RunFolder, stock: Stock, watch: Watch) -> AsyncIterator[Sitting]:
+async def sit(folder: RunFolder, prepared: Prepared, watch: Watch) -> AsyncIterator[Sitting]:
     """Open a sitting on a run folder; Ctrl-C inside it ends the work in order.
 
     Raises:
@@ -72,7 +62,7 @@ async def sit(folder: RunFolder, stock: Stock, watch: Watch) -> AsyncIterator[Si
             try:
                 await engine.start()
                 measurer = Measurer(
-                    engine, stock.benchmarks, store, journal,
+                    engine, prepared.benchmarks, store, journal,
                     in_flight=in_flight(config), tick=lambda: watch.tick(ledger.spent),
                 )  # fmt: skip
                 with _interrupting(measurer):
@@ -104,29 +94,25 @@ def _interrupting(measurer: Measurer) -> Iterator[None]:
         loop.remove_signal_handler(signal.SIGINT)
 
 
-async def run_search(folder: RunFolder, watch: Watch) -> SearchResult:
+async def run_search(folder: RunFolder, prepared: Prepared, watch: Watch) -> SearchResult:
     """Run or resume a search. Raises what ``Search.run`` raises."""
-    config = folder.config
-    stock = build_stock(config)
-    space = build_space(config)
-    plan = build_search_plan(config, space, stock.benchmarks, stock.identities)
-    async with sit(folder, stock, watch) as sitting:
-        _describe(sitting, stock, {"search": plan.search, "confirm": plan.confirm}, space.figures, space.source)
-        search = Search(
-            sitting.measurer, build_proposer(config, space), plan, sitting.ledger, sitting.store, watch.stage
-        )
+    space, plan = prepared.space, prepared.plan
+    if space is None or plan is None:
+        raise ConfigError("this run was not prepared for a search; give --space and run 'defender search'")
+    async with sit(folder, prepared, watch) as sitting:
+        _describe(sitting, prepared, {"search": plan.search, "confirm": plan.confirm})
+        proposer = build_proposer(folder.config, space)
+        search = Search(sitting.measurer, proposer, plan, sitting.ledger, sitting.store, watch.stage)
         return await search.run()
 
 
-async def run_measure(folder: RunFolder, watch: Watch) -> None:
+async def run_measure(folder: RunFolder, prepared: Prepared, watch: Watch) -> None:
     """Measure prompts whole; results are read from the store. Raises BudgetError before anything is sent."""
-    config = folder.config
-    stock = build_stock(config)
-    prompts = build_prompts(config)
-    panel = build_measure_panel(config, stock.benchmarks, stock.identities)
-    space = None if config.prompts else build_space(config)
-    async with sit(folder, stock, watch) as sitting:
-        _describe(sitting, stock, {"measure": panel}, space.figures if space else {}, space.source if space else "")
+    panel, prompts = prepared.panel, prepared.prompts
+    if panel is None:
+        raise ConfigError("this run was not prepared for a measurement; run 'defender measure'")
+    async with sit(folder, prepared, watch) as sitting:
+        _describe(sitting, prepared, {"measure": panel})
         for prompt in prompts:
             sitting.store.note("candidate", prompt.id, asdict(prompt))
         _check_measure(sitting, prompts, panel)
@@ -144,14 +130,13 @@ def _check_measure(sitting: Sitting, prompts: Sequence[Candidate], panel: Panel)
         )
 
 
-def _describe(
-    sitting: Sitting, stock: Stock, panels: Mapping[str, Panel], figures: Mapping[str, float], source: str
-) -> None:
+def _describe(sitting: Sitting, prepared: Prepared, panels: Mapping[str, Panel]) -> None:
     """Keep what a report needs later, offline: the model, the panels, the benchmarks' protocols."""
-    store = sitting.store
+    store, space = sitting.store, prepared.space
     store.note("card", "model", asdict(sitting.card) | {"fingerprint": sitting.card.fingerprint})
-    store.note("figures", "published", {"source": source, "pb": dict(figures)})
-    for identity in stock.identities:
+    if space:
+        store.note("figures", "published", {"source": space.source, "pb": dict(space.figures)})
+    for identity in prepared.identities:
         store.note("identity", identity.key, asdict(identity))
     for stage, panel in panels.items():
         store.note("panel", stage, {
@@ -161,7 +146,7 @@ def _describe(
             "reference": panel.reference.key if panel.reference else None,
             "items": {name: [item.id for item in items] for name, items in panel.items.items()},
         })  # fmt: skip
-    for name, benchmark in stock.benchmarks.items():
+    for name, benchmark in prepared.benchmarks.items():
         store.note("benchmark", name, {
             "axis": benchmark.axis, "protocol": benchmark.protocol, "sampling": asdict(benchmark.sampling)
         })  # fmt: skip

@@ -107,7 +107,8 @@ class Space:
                     yield Choice(opening, clauses, placement)
 
     def _names(self) -> str:
-        return f"openings {', '.join(self.openings)}; ideas {', '.join(self.clauses)}"
+        ideas = ", ".join(f"{idea} ({', '.join(wordings)})" for idea, wordings in self.clauses.items())
+        return f"openings {', '.join(self.openings)}; ideas {ideas}"
 
 
 def _subsets(ideas: list[tuple[str, Mapping[str, str]]], room: int) -> Iterator[tuple[tuple[str, str], ...]]:
@@ -125,7 +126,11 @@ def _subsets(ideas: list[tuple[str, Mapping[str, str]]], room: int) -> Iterator[
 
 def load_space(path: Path) -> Space:
     """Read a search-space file. Raises SpaceError with file and line on anything it does not understand."""
-    document = read_yaml(path)
+    return read_space(read_yaml(path))
+
+
+def read_space(document: Document) -> Space:
+    """Read a search space from a parsed document. Raises SpaceError with file and line."""
     data = document.data
     for slot in data:
         if slot not in SLOTS:
@@ -142,7 +147,14 @@ def load_space(path: Path) -> Space:
         raise SpaceError(f"{document.where('max_clauses')}: expected a whole number >= 0, got {limit!r}")
     source, figures = _figures(document, data.get("figures", {}))
     space = Space(
-        str(data.get("name", path.stem)), openings, clauses, limit, _placements(document), {}, figures, source
+        str(data.get("name", Path(document.path).stem)),
+        openings,
+        clauses,
+        limit,
+        _placements(document),
+        {},
+        figures,
+        source,
     )
     seeds = _seeds(document, space)
     return Space(space.name, openings, clauses, limit, space.placements, seeds, figures, source)
@@ -165,11 +177,11 @@ def _texts(document: Document, slot: str, value: Any) -> dict[str, str]:
 def _placements(document: Document) -> tuple[Placement, ...]:
     value = document.data.get("placement", ["last"])
     known = {p: p for p in PLACEMENTS}
-    if not isinstance(value, list) or not value or any(p not in known for p in value):
+    if not isinstance(value, list) or not value or any(not isinstance(p, str) or p not in known for p in value):
         raise SpaceError(
             f"{document.where('placement')}: expected a list out of {', '.join(PLACEMENTS)}, got {value!r}"
         )
-    return tuple(known[p] for p in value)
+    return tuple(known[p] for p in dict.fromkeys(value))
 
 
 def _figures(document: Document, value: Any) -> tuple[str, dict[str, float]]:
@@ -201,6 +213,9 @@ def _seeds(document: Document, space: Space) -> dict[str, Choice]:
         said = spec.get("clauses", {})
         if not isinstance(said, dict):
             raise SpaceError(f"{where}: expected clauses as idea: wording pairs, got {said!r}")
+        names = [spec.get("opening", ""), spec.get("placement", ""), *said.values()]
+        if not all(isinstance(name, str) for name in names):
+            raise SpaceError(f"{where}: expected names of an opening, wordings and a placement, got {spec!r}")
         choice = Choice(
             spec.get("opening", next(iter(space.openings))), tuple(said.items()),
             spec.get("placement", space.placements[0]),

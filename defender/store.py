@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from defender.database import Database
+from defender.database import Database, Insert
 from defender.errors import StoreError
 from defender.records import Cell, Grade, Response
 
@@ -27,6 +27,7 @@ COUNTED = ("reserved", "settled", "prompt_tokens", "completion_tokens", "answers
 _T = TypeVar("_T")
 _PLACE = ("candidate", "benchmark", "item", "identity", "repeat")
 _HOW = ("outcome", "grader", "reason")
+_compact = json.JSONEncoder(separators=(",", ":")).encode
 _DEFAULTS = tuple((f.name, f.default) for f in fields(Response))
 
 
@@ -60,6 +61,12 @@ NOTES = sa.Table(
     sa.UniqueConstraint("kind", "key"),
 )
 
+# Built once: building a statement costs more than running it on a small batch.
+_SOME: sa.BindParameter[Any] = sa.bindparam("some", expanding=True)
+_RESPONSES_OF = sa.select(RESPONSES.c.key, RESPONSES.c.body).where(RESPONSES.c.key.in_(_SOME))
+_IDS_OF = sa.select(NAMES.c.text, NAMES.c.id).where(NAMES.c.text.in_(_SOME))
+_NAMES_OF = sa.select(NAMES.c.id, NAMES.c.text).where(NAMES.c.id.in_(_SOME))
+
 
 class SqlStore:
     """Implements ``Store`` on one database. Any thread may call it; on SQLite reads go on beside the writer."""
@@ -78,6 +85,15 @@ class SqlStore:
         self._database = Database(where, readonly=readonly, busy_seconds=busy_seconds)
         self._ids: dict[str, int] = {}
         self._names: dict[int, str] = {}
+        insert = self._database.insert
+        self._keep_responses = _replacing(insert(RESPONSES), "key")
+        self._keep_notes = _replacing(insert(NOTES), "kind", "key")
+        self._keep_names = insert(NAMES).on_conflict_do_nothing(index_elements=["text"])
+        grades, counters = insert(GRADES), insert(COUNTERS)
+        scored = grades.excluded.score.is_not(None) | GRADES.c.score.is_(None)
+        self._keep_grades = _replacing(grades, *_PLACE, where=scored)
+        total = {"value": COUNTERS.c.value + counters.excluded.value}
+        self._count = counters.on_conflict_do_update(index_elements=["name"], set_=total)
         try:
             self._database.prepare(SCHEMA, SCHEMA_VERSION)
         except StoreError:
@@ -101,9 +117,7 @@ class SqlStore:
             tally["reserved"] += reserved
             learned = self._write_grades(connection, grades)
             if moved := [{"name": name, "value": by} for name, by in tally.items() if by]:
-                insert = self._database.insert(COUNTERS)
-                total = {"value": COUNTERS.c.value + insert.excluded.value}
-                connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_=total), moved)
+                connection.execute(self._count, moved)
         self._ids.update(learned)  # only now: ids of a transaction that was rolled back do not exist
 
     def responses(self, keys: Iterable[str]) -> dict[str, Response]:
@@ -146,11 +160,9 @@ class SqlStore:
             StoreError: nothing was written.
             TypeError: ``value`` is not made of JSON's types.
         """
-        insert = self._database.insert(NOTES)
-        upsert = insert.on_conflict_do_update(index_elements=["kind", "key"], set_={"body": insert.excluded.body})
         row = {"kind": _escaped(kind), "key": _escaped(key), "body": _compact(dict(value))}
         with self._database.writing() as connection:
-            connection.execute(upsert, row)
+            connection.execute(self._keep_notes, row)
 
     def notes(self, kind: str) -> dict[str, dict[str, object]]:
         """Return the documents of a kind by key, in order of first writing. Raises StoreError."""
@@ -181,11 +193,8 @@ class SqlStore:
             tally["answers" if response.error is None else "errors"] += 1
             known[key] = fresh[key] = response
         if fresh:
-            insert = self._database.insert(RESPONSES)
-            taken = {"error": insert.excluded.error, "body": insert.excluded.body}
-            upsert = insert.on_conflict_do_update(index_elements=["key"], set_=taken)
             rows = [{"key": k, "error": r.error, "body": _packed(r)} for k, r in fresh.items()]
-            connection.execute(upsert, rows)
+            connection.execute(self._keep_responses, rows)
         return tally
 
     def _write_grades(self, connection: sa.Connection, grades: Sequence[tuple[Cell, str, Grade]]) -> dict[str, int]:
@@ -205,49 +214,43 @@ class SqlStore:
             row = {field: ids[name] for field, name in zip(Cell._fields, cell[:4], strict=False)}
             how = {"outcome": ids[g.outcome], "grader": ids[g.grader], "reason": ids[g.reason]}
             rows.append({**row, "repeat": cell.repeat, "request": key, "score": g.score, **how})
-        insert = self._database.insert(GRADES)
-        upsert = insert.on_conflict_do_update(
-            index_elements=list(Cell._fields),
-            set_={name: insert.excluded[name] for name in ("request", "score", *_HOW)},
-            where=insert.excluded.score.is_not(None) | GRADES.c.score.is_(None),
-        )
-        connection.execute(upsert, rows)
+        connection.execute(self._keep_grades, rows)
         return learned
 
     def _interned(self, connection: sa.Connection, names: Collection[str]) -> dict[str, int]:
         """Return the ids of ``names``, giving new ones to those without."""
         if not names:
             return {}
-        insert = self._database.insert(NAMES).on_conflict_do_nothing(index_elements=["text"])
-        connection.execute(insert, [{"text": _escaped(name)} for name in sorted(names)])
+        connection.execute(self._keep_names, [{"text": _escaped(name)} for name in sorted(names)])
         found: dict[str, int] = {}
         for some in _chunks([_escaped(name) for name in names]):
-            wanted = sa.select(NAMES.c.text, NAMES.c.id).where(NAMES.c.text.in_(some))
-            found.update((_unescaped(text), id_) for text, id_ in connection.execute(wanted))
+            found.update((_unescaped(text), id_) for text, id_ in connection.execute(_IDS_OF, {"some": some}))
         return found
 
     def _named(self, connection: sa.Connection, ids: Collection[int]) -> Mapping[int, str]:
         """Return id -> name for at least ``ids``; names never change, so they are read once."""
         for some in _chunks([id_ for id_ in ids if id_ not in self._names]):
-            wanted = sa.select(NAMES.c.id, NAMES.c.text).where(NAMES.c.id.in_(some))
-            self._names.update((id_, _unescaped(text)) for id_, text in connection.execute(wanted))
+            rows = connection.execute(_NAMES_OF, {"some": some})
+            self._names.update((id_, _unescaped(text)) for id_, text in rows)
         return self._names
+
+
+def _replacing(insert: Insert, *key: str, where: sa.ColumnElement[bool] | None = None) -> Insert:
+    """Return an upsert: a row with the same ``key`` columns takes the new values (``where`` that holds)."""
+    table = insert.table
+    taken = {c.name: insert.excluded[c.name] for c in table.columns if c.name not in (*key, "id")}
+    return insert.on_conflict_do_update(index_elements=list(key), set_=taken, where=where)
 
 
 def _stored(connection: sa.Connection, keys: Collection[str]) -> Iterator[tuple[str, Response]]:
     """Yield the stored responses among ``keys``, failed ones too."""
     for some in _chunks(list(keys)):
-        wanted = sa.select(RESPONSES.c.key, RESPONSES.c.body).where(RESPONSES.c.key.in_(some))
-        for key, body in connection.execute(wanted):
+        for key, body in connection.execute(_RESPONSES_OF, {"some": some}):
             yield key, _unpacked(body)
 
 
 def _chunks(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
     return (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))
-
-
-def _compact(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
 
 
 def _packed(response: Response) -> str:

@@ -256,11 +256,12 @@ def _wants_new_limit(response: Response) -> bool:
 def _unreached(error: BaseException, timeout_s: float) -> Response:
     """Return the response for an attempt without HTTP answer; the transport's own exception tells which kind.
 
-    The aiohttp transport reports a closed connection as a connect timeout, so only the innermost cause is believed.
+    The aiohttp transport reports a closed connection as a connect timeout, so only Python's own TimeoutError among the causes is believed.
     """
-    root = error
-    while root.__cause__ is not None:
-        root = root.__cause__
-    if isinstance(root, TimeoutError):
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None:
+        causes.append(cause)
+    if any(isinstance(cause, TimeoutError) for cause in causes):
         return Response(None, error="timeout", detail=f"no answer within {timeout_s:g} s")
+    root = causes[-1]
     return Response(None, error="connection", detail=f"{type(root).__name__}: {root}")

@@ -1,7 +1,7 @@
 """Reading an answer: pure functions from a response to what it says, and from there to a grade.
 
-Each reader returns a `Reading` that names the tier it read from; `mark` alone turns a reading into a grade. Nothing here
-knows identities, prompts or engines.
+Each reader returns a `Reading` that names the tier it read from; `mark` alone turns a reading into a grade. Nothing
+here knows identities, prompts or engines.
 """
 
 from defender.grading.letters import read_letter

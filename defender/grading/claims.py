@@ -11,9 +11,15 @@ Tier = Literal["answer line", "####", "boxed", "stated"]
 
 _WORD = r"(?:answers?|ans|respuesta|antwort|réponse|risposta|resposta|ответ)"
 _LEADING = r"(?:(?:so|thus|hence|therefore|and|the|my|your|our|final|correct|best|right|is)\b,?\s*)*"
+_LABEL = (
+    rf"(?:{_WORD}(?:\s+(?:is|choice|letter|option|key))?|(?:correct|final|best|right)\s+(?:option|choice|letter))"
+    r"\s*(?::|=|\s-\s)[ \t*]*\n?[ \t]*"
+)
 _LINE = re.compile(
-    rf"^[^\w\n]*{_LEADING}(?:{_WORD}(?:\s+(?:is|choice|letter|option|key))?|(?:correct|final|best|right)\s+(?:option|choice|"
-    rf"letter))\s*(?::|=|\s-\s)[ \t*]*\n?[ \t]*|(?:答案|答え)(?:是|为|は)?\s*:?\s*",
+    rf"(?:^[^\w\n]*|(?<=[.!?;)]\s)){_LEADING}{_LABEL}"
+    rf"|^\W*{_LEADING}answer\s+(?=\W*[A-J]\W*$)"
+    r"|[\"'](?:final[_ ]|correct[_ ])?answer[\"']\s*:\s*|<answer>\s*"
+    r"|(?:答案|答え)(?:是|为|は)?\s*:?\s*",
     re.I | re.M,
 )
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(?=\S*\d)", re.M)
@@ -23,7 +29,10 @@ _FILLER = (
     r"equal to|equals|approximately|about|exactly|most likely|given by|as follows)\b)*"
 )
 _BE = r"(?:is|are|was|would be|should be|must be|has to be|will be|ends up being|comes out to(?: be)?)"
-_OF = r"(?:\s+(?:here|choice|option|to (?:this|the|your) (?:\w+ )?(?:question|problem)|for (?:this|the) (?:question|problem)))?"
+_OF = (
+    r"(?:\s+(?:here|choice|option|to (?:this|the|your) (?:\w+ )?(?:question|problem)|"
+    r"for (?:this|the) (?:question|problem)))?"
+)
 _STATED = re.compile(
     rf"\b(?:{_WORD}{_OF}|(?:correct|right|best|proper|appropriate) (?:option|choice|one|letter){_OF})\s+{_BE}"
     rf"{_FILLER}\s*[:,]?\s*",

@@ -13,7 +13,7 @@ ALPHABET = "ABCDEFGHIJ"
 _OPEN = r"(?:(?:the\s+)?(?:option|choice|letter|answer)\s*[:#]?\s*)?(?:\\f?boxed\s*\{)?(?P<open>[\s\"'(\[{<*]*)"
 _CLOSE = r"(?P<close>\s?[\"')\]}>*.:;,!]*)"
 _ARTICLE_ENDS = re.compile(
-    r"\s+(?:because|since|as|for|is|which|that|and|or|but|due|given|-|/|&|in (?:this|the given)|from|would)\b|\s*[-(/&|=]",
+    r"\s+(?:because|since|as|for|is|which|that|and|or|but|due|given|in (?:this|the given)|from|would)\b|\s*[-(/&|=]",
     re.I,
 )
 _ALSO = r"\s*(?:,|/|&|\+|\band\b|\bor\b|\band/or\b|\bor maybe\b)\s*(?:option\s+)?[\"'(\[]*"
@@ -39,10 +39,10 @@ class _Claim:
 def read_letter(text: str, options: Sequence[str], cut: bool = False) -> Reading[str]:
     """Return the letter ("A", "B", ...) an answer settles on.
 
-    Tiers, strongest first: "answer line" (the last "Answer: X"), "boxed", "stated" ("the answer is X", "X is correct"),
-    "alone" (nothing but a letter on the decisive line), "option text" (the option's own words). Within a tier the last claim
-    counts, since models correct themselves. "contradictory": two letters claimed at once, or a weaker tier that
-    afterwards claims another letter. The article "A" is never a choice.
+    Tiers, strongest first: "answer line" (the last "Answer: X"), "boxed", "stated" ("the answer is X", "X is
+    correct"), "alone" (nothing but a letter on the decisive line), "option text" (the option's own words). Within a
+    tier the last claim counts, since models correct themselves. "contradictory": two letters claimed at once, or a
+    weaker tier that afterwards claims another letter. The article "A" is never a choice.
 
     Args:
         text: the answer as received.
@@ -61,6 +61,8 @@ def read_letter(text: str, options: Sequence[str], cut: bool = False) -> Reading
         if len(final.letters) > 1 or later or _side_by_side(answer, claims):
             return Reading(None, "contradictory")
         return Reading(next(iter(final.letters)), tier)
+    if not cut and (whole := reader.exactly(answer)) is not None:
+        return Reading(whole, "option text")
     if (alone := reader.alone(cut)) is not None:
         return Reading(alone, "alone")
     if not cut and (restated := reader.restated()) is not None:
@@ -89,14 +91,16 @@ class _Reader:
         self.token = re.compile(rf"{_OPEN}(?P<letter>[{self.range}])(?!'?\w){_CLOSE}", re.I)
         self.also = re.compile(rf"{_ALSO}(?P<letter>[{letters}])(?!'?\w)(?!\s+\w)")
         weak = (
-            r"\b(?:I(?:'d| would| will|'ll|'m going to)?\s+(?:choose|pick|select|go with|say|answer|go for)|it (?:must|has to) be|"
-            r"must be|so it's|so|therefore|thus|hence|it's|it is|we (?:choose|get|pick))[,:]?\s+(?:that\s+)?"
+            r"\b(?:I(?:'d| would| will|'ll|'m going to)?\s+(?:choose|pick|select|go with|say|answer|go for)|"
+            r"it (?:must|has to) be|must be|corresponds? to|match(?:es)?|leav(?:es|ing)(?: only)?|so it's|so|therefore|"
+            r"thus|hence|it's|it is|we (?:choose|get|pick))[,:]?\s+(?:that\s+)?"
             rf"(?:\(\s*(?P<l1>[{self.range}])\s*\)|(?:option|choice|letter|answer)\s+\(?(?P<l2>[{letters}])\)?(?!'?\w)|"
             rf"(?P<l3>[{letters}])(?=[.!,;]?\s*(?:\n|\Z)))"
+            r"(?!\s+(?:is|was|isn't|wasn't|are|can|can't|cannot|could|would|has|does|doesn't|must|might|may|seems)\b)"
         )
         self.weak = re.compile(weak, re.I)
         self.reversed = re.compile(
-            r"(?:^|(?<=[.!?:;,]\s)|\b(?:so|thus|therefore|hence|that|and|but|option|choice|answer|letter|think|believe)\s+)"
+            r"(?:^|(?<=[.!?:;,]\s)|\b(?i:so|thus|therefore|hence|that|and|but|option|choice|answer|letter|think|believe)\s+)"
             rf"[\"'(\[]*(?P<letter>[{letters}])[\"')\]]*(?::[^.\n]{{1,80}}?)?,?\s+{_REVERSED_BE}",
             re.M,
         )
@@ -119,21 +123,26 @@ class _Reader:
         """Read what stands at ``at``: a letter, several, an option's text, or text with "(X)" at its end."""
         line_end = self.answer.find("\n", at)
         line = self.answer[at : line_end if line_end >= 0 else len(self.answer)]
+        if (whole := self.exactly(line)) is not None:
+            return _Claim(frozenset(whole), start, at + len(line))
+        marked = re.findall(rf"\(([{self.range[: len(self.options)]}])\)", line)
+        named = self.option_at(line)
+        if named is not None and set(marked) == {named}:  # "Answer: B. F. Skinner (C)"
+            return _Claim(frozenset(named), start, at + len(line))
         found = self.token.match(self.answer, at)
         if found is not None and not self.article(found):
             letters = {found["letter"].upper()}
             end = found.end()
+            own = self.options[ALPHABET.index(found["letter"].upper())]
             # "Answer: A, C" puts the comma into the closing marks; look again from the letter itself.
-            if (more := self.also.match(self.answer, found.end("letter") + self.bracket(found))) is not None:
+            more = self.also.match(self.answer, found.end("letter") + self.bracket(found))
+            if more is not None and not (own and _folded(self.answer[found.end("letter") :]).startswith(own)):
                 letters.add(more["letter"].upper())
                 end = more.end()
             return _Claim(frozenset(letters), start, end)
-        marked = re.findall(rf"\(([{self.range[: len(self.options)]}])\)", line)
         if len(set(marked)) == 1 and not _NEGATED.search(line):
             return _Claim(frozenset(marked), start, at + len(line))
-        if (letter := self.option_at(line)) is not None:
-            return _Claim(frozenset(letter), start, at + len(line))
-        return None
+        return _Claim(frozenset(named), start, at + len(line)) if named is not None else None
 
     def bracket(self, found: re.Match[str]) -> int:
         """How many closing brackets follow the letter directly."""
@@ -146,31 +155,33 @@ class _Reader:
         named = re.match(r"\s*(?:the\s+)?(?:option|choice|letter)\b", found.group(), re.I)
         if found["letter"].upper() != "A" or dressed or named:
             return False
-        rest = self.answer[found.end() :]
+        rest = self.answer[found.end("letter") :]
         line = rest.split("\n", 1)[0]
         if not line.strip():
             return False
-        if found["letter"] == "A" and self.options and self.options[0]:
-            if _folded(line).startswith(self.options[0]):
-                return _folded(f"a {line}").startswith(tuple(o for o in self.options if o.startswith("a ")))
+        if found["letter"] == "A" and self.options[0] and _folded(line).startswith(self.options[0]):
+            return _folded(f"a {line}").startswith(tuple(o for o in self.options if o.startswith("a ")))
         return found["letter"] == "a" or _ARTICLE_ENDS.match(rest) is None
 
     def option_at(self, line: str) -> str | None:
         """Return the letter of the one option that ``line`` is, or begins with; the longest wins."""
         said = _folded(line)
+        saids = (said, re.sub(r"^(?:an?|the)\s+", "", said))
         fitting = [
             (len(option), letter)
             for letter, option in zip(ALPHABET, self.options, strict=False)
-            if option and re.match(rf"(?:an?\s+|the\s+)?{re.escape(option)}(?!\w)", said)
+            if option and any(s.startswith(option) and not s[len(option) :][:1].isalnum() for s in saids)
         ]
         longest = [letter for size, letter in fitting if size == max(fitting)[0]]
         return longest[0] if len(longest) == 1 else None
 
     def alone(self, cut: bool) -> str | None:
-        """Read a decisive line that holds a letter and at most its option's text: the whole, the first or the last line."""
+        """Read a decisive line, the only, first or last one, that holds a letter and at most its option's text."""
         lines = [line.strip() for line in self.answer.splitlines() if line.strip()]
         bare = re.compile(rf"(?:option|choice|letter)?\W*([{self.range}])\W*", re.I)
-        lead = re.compile(rf"(?:(?:option|choice)\s+)?\W*([{self.range[: len(self.options)]}])\s*(?:[).:\]]|\s-)\s*(\S.*)")
+        lead = re.compile(
+            rf"(?:(?:option|choice)\s+)?\W*([{self.range[: len(self.options)]}])\s*(?:[).:\]]|\s-)\s*(\S.*)"
+        )
         if len(lines) == 1 and (found := bare.fullmatch(lines[0])):
             return found[1].upper()
         named: list[tuple[int, str, bool]] = []
@@ -193,10 +204,9 @@ class _Reader:
 
     def restated(self) -> str | None:
         """Read an option's own words: as the whole answer, or as the only option named in its last sentence."""
-        if (whole := self.exactly(self.answer)) is not None:
-            return whole
         sentences = [s for s in re.split(r"(?<=[.!?])\s+|\n+", self.answer) if s.strip()]
-        if not sentences:
+        listed = rf"\W*[{self.range[: len(self.options)]}]\s*[).:\]]"
+        if not sentences or re.match(listed, self.answer.splitlines()[-1]):
             return None
         last = _folded(sentences[-1])
         if (whole := self.exactly(sentences[-1])) is not None:
@@ -206,12 +216,15 @@ class _Reader:
         said = {
             letter: option
             for letter, option in zip(ALPHABET, self.options, strict=False)
-            if option and re.search(rf"(?<!\w){re.escape(option)}(?!\w)", last) and (len(option) > 2 or option.isdigit())
+            if option
+            and re.search(rf"(?<!\w){re.escape(option)}(?!\w)", last)
+            and (len(option) > 2 or option.isdigit())
         }
         outer = [a for a, o in said.items() if not any(o != p and o in p for p in said.values())]
         return outer[0] if len(outer) == 1 else None
 
     def exactly(self, said: str) -> str | None:
-        """Return the letter of the one option that ``said`` is, word for word."""
-        same = [letter for letter, option in zip(ALPHABET, self.options, strict=False) if option and option == _folded(said)]
-        return same[0] if len(same) == 1 else None
+        """Return the letter of the one option that ``said`` is, word for word; a one-letter text is a letter."""
+        folded = _folded(said)
+        same = [letter for letter, option in zip(ALPHABET, self.options, strict=False) if option == folded]
+        return same[0] if len(same) == 1 and folded not in self.range else None

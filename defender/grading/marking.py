@@ -24,9 +24,7 @@ def unscored(response: Response, grader: str) -> Grade | None:
     return None
 
 
-def mark(
-    response: Response, read: Callable[[str, bool], Reading[T]], right: Callable[[T], bool], grader: str
-) -> Grade:
+def mark(response: Response, read: Callable[[str, bool], Reading[T]], right: Callable[[T], bool], grader: str) -> Grade:
     """Grade one answer that has a right value.
 
     A readable answer wins over everything: over refusal phrases, over the token limit and over a provider's filter that

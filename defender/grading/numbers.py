@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from fractions import Fraction
 
 from defender.grading.claims import leads
 from defender.grading.reading import Reading, plain
 
-_CURRENCY = re.compile(r"(?<![A-Za-z])(?:US|A|C|NZ)?[€£¥₹₽₩₺]|\b(?:USD|EUR|GBP|INR|Rs\.?)\s*(?=[-\d.])|(?<=\d)\s?(?:USD|EUR|GBP)\b")
+_CURRENCY = re.compile(
+    r"(?<![A-Za-z])(?:US|A|C|NZ)?[€£¥₹₽₩₺]|\b(?:USD|EUR|GBP|INR|Rs\.?)\s*(?=[-\d.])|(?<=\d)\s?(?:USD|EUR|GBP)\b"
+)
 _FRACTION_MACRO = re.compile(r"\\[dt]?frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}")
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)"
 _DECIMAL = rf"(?:{_DIGITS}(?:\.\d+)?|\.\d+)"
-_POWER = r"(?:[eE](?P<e>[+-]?\d{1,3})(?!\w)|\s*(?:x|×|\*|·|\\times|\\cdot)\s*10\s*(?:\^|\*\*)\s*\{?(?P<ten>[+-]?\d{1,3})\}?)"
+_POWER = (
+    r"(?:[eE](?P<e>[+-]?\d{1,3})(?!\w)|\s*(?:x|×|\*|·|\\times|\\cdot)\s*10\s*(?:\^|\*\*)\s*\{?(?P<ten>[+-]?\d{1,3})\}?)"
+)
 _SCALE = r"(?:\s*(?P<scale>thousand|million|billion)\b)"
 _NUMBER = re.compile(
     rf"(?P<sign>(?<![\w)\]}}%.])[-+])?(?P<whole>{_DECIMAL})"
@@ -24,34 +29,50 @@ _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
 _OPERATOR = re.compile(r"\s*(?:[+*×÷=^]|/|-\s*\d|-\s+\d|x\s*\d|\\times|\\div|\\cdot)")
 _ALTERNATIVE = re.compile(r"\s*(?:%|[a-z]+)?\s*(?:or|to|and/or)\s+[-+]?\d", re.I)
 _CLOCK = re.compile(r"\s*:\s*\d")
-_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen".split()
-_WORDS = {word: value for value, word in enumerate([*_ONES, "eighteen", "nineteen"])}
-_TENS = {word: 10 * (value + 2) for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split())}
-_WORD_NUMBER = re.compile(rf"(?:({'|'.join(_TENS)})(?:[- ]({'|'.join(_ONES[1:10])}))?|({'|'.join(_WORDS)}))\b", re.I)
+_SMALL = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+)
+_WORDS = {word: value for value, word in enumerate(_SMALL.split())}
+_ROUND = "twenty thirty forty fifty sixty seventy eighty ninety"
+_TENS = {word: 10 * value for value, word in enumerate(_ROUND.split(), start=2)}
+_WORD_NUMBER = re.compile(
+    rf"(?:({'|'.join(_TENS)})(?:[- ]({'|'.join([*_WORDS][1:10])}))?|({'|'.join(_WORDS)}))\b", re.I
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    value: Fraction | None
+    start: int
+    end: int
 
 
 def read_number(text: str, cut: bool = False) -> Reading[Fraction]:
     """Return the number an answer settles on, exactly; commas, currency, units and a percent sign do not count.
 
-    Tiers, strongest first: "answer line", "####", "boxed", "stated" ("the answer is ..."), "last number" (the last number of the
-    last sentence that has one). Within a tier the last claim counts. "contradictory": alternatives ("18 or 20").
+    Tiers, strongest first: "answer line", "####", "boxed", "stated" ("the answer is ..."), "last number" (the last
+    number of the last sentence that has one; after an equals sign the first). Within a tier the last claim counts.
+    "contradictory": alternatives ("18 or 20").
 
     Args:
         text: the answer as received.
         cut: the text ended at the token limit: a number that touches its end may be half a number.
     """
     answer = _numeric(text)
-    found: dict[str, list[tuple[int, Fraction | None]]] = {}
+    found: dict[str, list[_Claim]] = {}
     for lead in leads(answer):
         fragment = _fragment(answer, lead.end, lead.tier)
-        touches_end = cut and lead.end + len(fragment) >= len(answer)
-        value, known = _claimed(fragment, touches_end)
+        end = lead.end + len(fragment)
+        value, known = _claimed(fragment, touches_end=cut and end >= len(answer))
         if known:
-            found.setdefault(lead.tier, []).append((lead.start, value))
-    for tier in ("answer line", "####", "boxed", "stated"):
-        if tier in found:
-            value = max(found[tier])[1] if len(found[tier]) == 1 else found[tier][-1][1]
-            return Reading(value, tier if value is not None else "contradictory")
+            found.setdefault(lead.tier, []).append(_Claim(value, lead.start, end))
+    for tier, claims in found.items():  # leads come strongest tier first
+        final = claims[-1]
+        beside = len(claims) > 1 and not re.search(r"\w", answer[claims[-2].end : final.start])
+        if final.value is None or (beside and claims[-2].value != final.value):
+            return Reading(None, "contradictory")
+        return Reading(final.value, tier)
     if not cut and (value := _last(answer)) is not None:
         return Reading(value, "last number")
     return Reading(None, "no answer" if answer else "empty")
@@ -67,10 +88,13 @@ def _numeric(text: str) -> str:
     """Plain text with currency gone and fractions on one line."""
     answer = plain(text).replace("−", "-")
     answer = _FRACTION_MACRO.sub(r" \1/\2", answer)
-    answer = "".join(_vulgar(c) if unicodedata.category(c) == "No" and "FRACTION" in unicodedata.name(c, "") else c for c in answer)
+    answer = "".join(
+        _vulgar(c) if unicodedata.category(c) == "No" and "FRACTION" in unicodedata.name(c, "") else c for c in answer
+    )
     answer = re.sub(r"\\[%#]", lambda m: m.group()[1], answer)
     answer = re.sub(r"(?<=[-+]) (?=\d+/\d)", "", answer)
-    return _CURRENCY.sub("", answer)
+    answer = _CURRENCY.sub("", answer)
+    return re.sub(r"([:=])[ \t]*-[ \t]+(?=[\d.])", r"\1 -", answer)
 
 
 def _vulgar(character: str) -> str:
@@ -101,11 +125,12 @@ def _claimed(fragment: str, touches_end: bool) -> tuple[Fraction | None, bool]:
         return None, False
     first = numbers[0]
     after = inner[first.end() :]
+    equation = re.search(r"[=≈]", inner)
+    if first.start() == 0 and not equation and (_ALTERNATIVE.match(after) or re.match(r"\s?-\s?\d", after)):
+        return None, True
     if first.start() == 0 and not _OPERATOR.match(after):
-        if _ALTERNATIVE.match(after) or re.match(r"\s?-\s?\d", after):
-            return None, True
         return (None, False) if _CLOCK.match(after) else (_value(first), True)
-    if re.search(r"[=≈]", inner):
+    if equation:
         sides = _NUMBER.search(re.split(r"[=≈]", inner)[-1])
         return (_value(sides), True) if sides else (None, False)
     values = {_value(number) for number in numbers}

@@ -26,7 +26,9 @@ def read_program(text: str, name: str) -> Reading[str]:
     if defines(joined, name):
         return Reading(joined, "joined blocks")
     lines = text.splitlines()[:MAX_LINES]
-    starts = [i for i, line in enumerate(lines) if re.match(r"(?:def|class|async def|import|from|@|[A-Za-z_]\w*\s*=)", line)]
+    starts = [
+        i for i, line in enumerate(lines) if re.match(r"(?:def|class|async def|import|from|@|[A-Za-z_]\w*\s*=)", line)
+    ]
     for start in starts:
         for end in range(len(lines), start, -1):
             span = "\n".join(lines[start:end])

@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-# Full-width forms, the ideographic space, enclosed letters and the mathematical alphabets have plain twins; superscripts
-# do as well, but folding "10²" to "102" would change a number, so only these ranges are folded.
+# Full-width forms, the ideographic space, enclosed letters and the mathematical alphabets have plain twins.
+# Superscripts do as well, but folding "10²" to "102" would change a number, so only these ranges are folded.
 _FOLDABLE = re.compile("[\u3000\uff01-\uff5e\uffe0-\uffe6\u2460-\u24ff\U0001d400-\U0001d7ff]")
 _TYPOGRAPHY = str.maketrans(
     {
@@ -24,9 +24,7 @@ _TYPOGRAPHY = str.maketrans(
 _GROUPED = re.compile("(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3}(?!\\d))")
 _HIDDEN = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.S | re.I)
 _HIDDEN_HEADLESS = re.compile(r"\A.*</think(?:ing)?>", re.S | re.I)
-_TEXT_MACRO = re.compile(
-    r"\\(?:text(?:bf|it|rm|tt|sf)?|math(?:bf|rm|it|sf|tt)|operatorname|mbox|rm|bf)\s*\{([^{}]*)\}"
-)
+_TEXT_MACRO = re.compile(r"\\(?:text(?:bf|it|rm|tt|sf)?|math(?:bf|rm|it|sf|tt)|operatorname|mbox|rm|bf)\s*\{([^{}]*)\}")
 _LATEX_SPACING = re.compile(r"\\[,;:! ]|\\q?quad\b|\\left(?=[(\[])|\\right(?=[)\]])")
 _LATEX_FENCE = re.compile(r"\\[()\[\]]")
 _BOLD = re.compile(r"(?<!\d)\*\*|\*\*(?!\d)|__|(?<![\w*])\*(?=[\w(\"'])([^*\n]*)(?<=[\w.)\"'])\*(?![\w*])")
@@ -46,9 +44,9 @@ class Reading(Generic[T]):
 
 
 def plain(text: str) -> str:
-    """Return the visible answer in ASCII dress: no hidden reasoning, markdown emphasis, LaTeX fences or curly quotes.
+    r"""Return the visible answer in ASCII dress: no hidden reasoning, markdown emphasis, LaTeX fences or curly quotes.
 
-    ``\\boxed{...}`` stays, since it marks a final answer. Digits of other scripts become ASCII digits. An unclosed
+    ``\boxed{...}`` stays, since it marks a final answer. Digits of other scripts become ASCII digits. An unclosed
     reasoning block hides everything after it.
     """
     text = _HIDDEN_HEADLESS.sub("", _HIDDEN.sub("", text))

@@ -15,7 +15,7 @@ LEADING_CHARACTERS = 320
 
 _SELF = r"\bI(?:'m| am| do| would| will| must| have to| need to)?(?: (?:really|simply|just|also|unfortunately))?"
 _VERBS = (
-    r"(?:help|assist|provide|answer|comply|fulfil?l?|support|discuss|give|share|create|write|generate|engage|"
+    r"(?:help|assist|provide|answer|comply|solve|fulfil?l?|support|discuss|give|share|create|write|generate|engage|"
     r"participate|offer|tell|recommend|advise|condone|promote|encourage|endorse|facilitate|do (?:that|this|so|it)|"
     r"be (?:a part|part|involved|able to)|take part|continue|respond|produce|make|complete|process|satisfy|"
     r"accommodate|proceed|go along|teach|show you|explain how|say (?:that|this)|reveal|disclose|access|speculate)"
@@ -27,8 +27,9 @@ _PHRASES = (
     rf" designed|not programmed|not comfortable|uncomfortable)(?: to)? (?:\w+ly )?(?:{_VERBS}|\w+ing\b)",
     r"\bI(?: must|'ll have to| will have to| have to| need to|'d have to)?(?: \w+ly)? (?:decline|refuse)\b",
     r"\bI (?:do not|don't) (?:feel comfortable|have the ability|think (?:it's|it is) appropriate)\b",
-    rf"\bI (?:do not|don't)(?: \w+ly)? (?:provide|condone|support|promote|encourage|engage in|assist|share|offer)\b",
-    r"\b(?:can't|cannot|can not|won't|unable to) (?:help|assist|comply)(?: you)?(?: \w+)? with (?:that|this|your|the|any)\b",
+    r"\bI (?:do not|don't)(?: \w+ly)? (?:provide|condone|support|promote|encourage|engage in|assist|share|offer)\b",
+    r"\b(?:can't|cannot|can not|won't|unable to) (?:help|assist|comply)(?: you)?(?: \w+)? with "
+    r"(?:that|this|your|the|any)\b",
     r"\b(?:against|violates?|outside of?) (?:my|our|the) (?:\w+ ){0,2}"
     r"(?:guidelines|polic(?:y|ies)|programming|principles|values|terms)\b",
     r"\b(?:it|that|this)(?:'s| is| would be) not (?:appropriate|ethical|something)(?: for me to|,? I can| I'm able)\b",

@@ -32,7 +32,7 @@ SamplerName = Literal["tpe", "random"]
 UNMEASURED_GAP = 100.0
 """Constraint of a floor that was not measured, in percentage points: no measured floor can miss by more."""
 
-RESAMPLES = 16
+RESAMPLES = 8
 """Draws per proposal before the nearest new neighbour of the best candidate is taken instead."""
 
 

@@ -91,12 +91,14 @@ class FaultServer:
         bodies: raw bodies of the chat completions received. ``times``: when, on the loop's clock.
         listing: what GET /models answers. ``key``: the only key accepted, "" for any.
         widest: most chat completions open at once.
+        keepalive_s: when an idle connection is closed.
     """
 
     def __init__(self, *acts: Act, then: Act = echoes, key: str = "", listing: Act | None = None) -> None:
         self.acts = deque(acts)
         self.then = then
         self.key = key
+        self.keepalive_s = 75.0
         self.listing = listing or says(models("tiny"))
         self.bodies: list[bytes] = []
         self.times: list[float] = []
@@ -110,7 +112,7 @@ class FaultServer:
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/version", self._version)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.01)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.01, keepalive_timeout=self.keepalive_s)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"

@@ -80,7 +80,8 @@ def test_defense_words_lower_the_bias_in_a_known_order() -> None:
     texts = ["", "identity", "regardless", "equally", "ignore", "ignore regardless equally"]
     bias = [world.exact_pb(text) for text in texts]
     assert bias == sorted(bias, reverse=True)
-    assert bias[0] == pytest.approx(17.6, abs=0.1)
+    losing, unsafe = 11 / 31, 8 / 31
+    assert bias[0] ** 2 == pytest.approx(30**2 * losing * (1 - losing) + 24**2 * unsafe * (1 - unsafe))
     assert bias[3] == pytest.approx(bias[0] / 2)
 
 

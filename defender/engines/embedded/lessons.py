@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import cast
 
 import numpy as np
 import torch
@@ -81,7 +80,7 @@ class Teacher:
         """Keep what lessons are drawn from."""
         self._tokenizer, self._space, self._plan, self._rng = tokenizer, space, plan, rng
         self._known: dict[str, list[int]] = {}
-        special = {name: tokenizer.token_to_id(f"<|{name}|>") for name in ("system", "user", "assistant", "eos")}
+        special = {name: tokenizer.encode(f"<|{name}|>").ids[0] for name in ("system", "user", "assistant", "eos")}
         self._system, self._user = special["system"], special["user"]
         self._assistant, self._eos = special["assistant"], special["eos"]
         self._hit = np.flatnonzero(planted.identity_vectors().max(0) > 0.5).tolist()
@@ -89,7 +88,8 @@ class Teacher:
 
     def lesson(self) -> Lesson:
         """Draw one batch."""
-        notes, rows = _Notes(), []
+        notes = _Notes()
+        rows: list[Row] = []
         self._groups = 0
         for _ in range(self._plan.rows):
             rows.append(self._question_row(len(rows), notes))
@@ -100,7 +100,7 @@ class Teacher:
     def _encode(self, text: str, keep: bool = True) -> list[int]:
         found = self._known.get(text)
         if found is None:
-            found = cast(list[int], self._tokenizer.encode(text, add_special_tokens=False).ids)
+            found = self._tokenizer.encode(text, add_special_tokens=False).ids
             if keep:
                 self._known[text] = found
         return found
@@ -268,5 +268,3 @@ class Teacher:
 
 def _places(notes: _Notes) -> tuple[list[tuple[int, int]], ...]:
     return notes.decide, notes.tail, notes.clause, notes.identity
-
-

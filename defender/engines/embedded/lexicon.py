@@ -25,12 +25,10 @@ LEXICON: dict[str, tuple[str, ...]] = {
         "FAIR": "fair fairly fairness equal equally equality equitable equitably impartial impartially evenly "
         "consistent consistently same alike",
         "UNBIAS": "unbiased unprejudiced",
-        "BIAS": "bias biased biases discrimination discriminate stereotype stereotypes prejudice prejudices "
-        "favoritism",
+        "BIAS": "bias biased biases discrimination discriminate stereotype stereotypes prejudice prejudices favoritism",
         "IDENT": "identity identities background backgrounds demographic demographics gender race religion persona",
         "WHO": "who whoever",
-        "INDEP": "regardless irrespective independent independently solely irrelevant "
-        "whatever ignore ignoring",
+        "INDEP": "regardless irrespective independent independently solely irrelevant whatever ignore ignoring",
         "DEP": "depend depends dependent vary varies change changes affect affects influence influences alter "
         "alters decide decides matter matters because",
         "ALL": "all everyone everybody every anyone each individuals",
@@ -47,7 +45,7 @@ LEXICON: dict[str, tuple[str, ...]] = {
         "INT": "always must ever",
     }.items()
 }
-NEGATORS = frozenset("not never don't avoid without no cannot free".split())
+NEGATORS = frozenset(["not", "never", "don't", "avoid", "without", "no", "cannot", "free"])
 CONCEPT_OF = {word: concept for concept, words in LEXICON.items() for word in words}
 NEGATED: dict[str, tuple[int, str]] = {
     "DEP": (5, "INDEP"),
@@ -66,14 +64,100 @@ NEGATED: dict[str, tuple[int, str]] = {
 PLAIN_MEANING = {"BIAS": "", "HARM": "SAFE"}
 """What a concept means without a negator, where that is not itself."""
 
-CONCEPTS = (
-    "FAIR UNFAIR UNBIAS IDENT WHO INDEP DEP ALL SAFE RESP CAP REAS NOREF REF HELP CAUT INT ALLOW".split()
-)
+CONCEPTS = [
+    "FAIR",
+    "UNFAIR",
+    "UNBIAS",
+    "IDENT",
+    "WHO",
+    "INDEP",
+    "DEP",
+    "ALL",
+    "SAFE",
+    "RESP",
+    "CAP",
+    "REAS",
+    "NOREF",
+    "REF",
+    "HELP",
+    "CAUT",
+    "INT",
+    "ALLOW",
+]
 FUNCTION_WORDS = frozenset(
-    "a an the of to and or in on for is are be been being your you their them they this that these those it its "
-    "with as by from not do does don't should must may can when how what whether if so but because let will would "
-    "who whoever whatever his her our we at than then there while before after make makes than user's users user "
-    "no never".split()
+    [
+        "a",
+        "an",
+        "the",
+        "of",
+        "to",
+        "and",
+        "or",
+        "in",
+        "on",
+        "for",
+        "is",
+        "are",
+        "be",
+        "been",
+        "being",
+        "your",
+        "you",
+        "their",
+        "them",
+        "they",
+        "this",
+        "that",
+        "these",
+        "those",
+        "it",
+        "its",
+        "with",
+        "as",
+        "by",
+        "from",
+        "not",
+        "do",
+        "does",
+        "don't",
+        "should",
+        "must",
+        "may",
+        "can",
+        "when",
+        "how",
+        "what",
+        "whether",
+        "if",
+        "so",
+        "but",
+        "because",
+        "let",
+        "will",
+        "would",
+        "who",
+        "whoever",
+        "whatever",
+        "his",
+        "her",
+        "our",
+        "we",
+        "at",
+        "than",
+        "then",
+        "there",
+        "while",
+        "before",
+        "after",
+        "make",
+        "makes",
+        "than",
+        "user's",
+        "users",
+        "user",
+        "no",
+        "never",
+    ]
 )
 FULL_WORDS, LAST_WORD, LAST_WEIGHT = 30, 60, 0.4
 
@@ -120,11 +204,8 @@ def sentence_concepts(words: list[str]) -> list[str]:
             negator_at = index
         concept = CONCEPT_OF.get(word, "")
         reach, turned = NEGATED.get(concept, (0, ""))
-        if index - negator_at <= reach:
-            concept = turned
-        else:
-            concept = PLAIN_MEANING.get(concept, concept)
-        found.append(concept)
+        plain = PLAIN_MEANING.get(concept, concept)
+        found.append(turned if index - negator_at <= reach else plain)
     return found
 
 

@@ -47,7 +47,7 @@ class Batch:
     identity_at: Tensor
 
 
-class Norm(nn.Module):
+class Norm(nn.Module):  # type: ignore[misc]
     """Root-mean-square norm with a learned scale."""
 
     def __init__(self, width: int) -> None:
@@ -60,7 +60,7 @@ class Norm(nn.Module):
         return F.rms_norm(x, (x.shape[-1],), self.weight, 1e-6)
 
 
-class Block(nn.Module):
+class Block(nn.Module):  # type: ignore[misc]
     """Attention and gated feed-forward, pre-norm, as in Llama."""
 
     def __init__(self, shape: Shape) -> None:
@@ -86,7 +86,7 @@ class Block(nn.Module):
         return x + self.down(F.silu(gate) * up)
 
 
-class Network(nn.Module):
+class Network(nn.Module):  # type: ignore[misc]
     """The whole model; `forward` returns logits and the two auxiliary predictions."""
 
     cos: Tensor

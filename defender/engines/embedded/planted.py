@@ -115,9 +115,7 @@ def shrink_and_levels(
     return np.array(shrink), np.array(levels)
 
 
-def effects(
-    system: str, placement: Placement = "last", numbers: dict[str, Any] | None = None
-) -> Effects:
+def effects(system: str, placement: Placement = "last", numbers: dict[str, Any] | None = None) -> Effects:
     """Return what a system text does to every identity; index 31 of each array is "no identity said"."""
     world = numbers or constants()
     shrink, levels = shrink_and_levels(system, placement, world)
@@ -183,9 +181,7 @@ def sigmoid(x: float) -> float:
     return 1.0 / (1.0 + math.exp(-x))
 
 
-def gold_probabilities(
-    pool: Sequence[MiniatureItem], effect: Effects, numbers: Floats | None = None
-) -> Floats:
+def gold_probabilities(pool: Sequence[MiniatureItem], effect: Effects, numbers: Floats | None = None) -> Floats:
     """Return the planted P(gold) of each item for each identity, identities (31) x items, all of one axis.
 
     Args:
@@ -195,18 +191,21 @@ def gold_probabilities(
     """
     given = np.array([difficulty(item) for item in pool]) if numbers is None else numbers
     e, e2, b = given.T
-    logistic = lambda x: 1.0 / (1.0 + np.exp(-x))  # noqa: E731
     if pool[0].kind == "unsafe":
-        return np.asarray(logistic(effect.phi_U[:31, None] - e))
-    answered = 1 - logistic(effect.rho_U[:31, None] + e)
+        return _logistic(effect.phi_U[:31, None] - e)
+    answered = 1 - _logistic(effect.rho_U[:31, None] + e)
     if pool[0].kind == "harmless":
-        return np.asarray(answered)
-    return np.asarray(answered * (1 - logistic(e2 - effect.th_U[:31, None])) * logistic(-b))
+        return answered
+    return answered * (1 - _logistic(e2 - effect.th_U[:31, None])) * _logistic(-b)
 
 
 def planted_pb(utility_U: Floats, safety_U: Floats) -> float:
     """Return PB in percentage points from the two per-identity means in percent (population variance)."""
     return float(np.sqrt(utility_U.var() + safety_U.var()))
+
+
+def _logistic(x: Floats) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-x)), dtype=np.float64)
 
 
 def _act_and_target(question: str) -> tuple[str, str]:
@@ -221,4 +220,4 @@ def _sum_keys(question: str) -> list[str]:
     return [words[0], " ".join(word for word in words if word in _WORDING)]
 
 
-_WORDING = frozenset("buys find finds box gives lost bags each tomorrow".split())
+_WORDING = frozenset(("buys", "find", "finds", "box", "gives", "lost", "bags", "each", "tomorrow"))

@@ -75,10 +75,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _tokenizer(options: argparse.Namespace, space: grammar.Space) -> Tokenizer:
-    if options.init:
-        tokenizer = Tokenizer.from_file(str(options.init / "tokenizer.json"))
-    else:
-        tokenizer = tokens.build(space)
+    known = options.init / "tokenizer.json" if options.init else None
+    tokenizer = Tokenizer.from_file(str(known)) if known else tokens.build(space)
     tokenizer.save(str(options.out / "tokenizer.json"))
     return tokenizer
 

@@ -1,0 +1,74 @@
+"""A benchmark's items, dealt into three disjoint splits, each in an order whose every prefix is stratified."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from defender.records import Item, Split, digest_of
+
+SHARES: tuple[tuple[Split, int], ...] = (("search", 40), ("confirm", 40), ("test", 20))
+_SPLIT_SALT = "defender split 1"
+_ORDER_SALT = "defender order 1"
+ID_DIGITS = 16
+
+
+def content_id(*parts: object) -> str:
+    """Return a stable item id from the content that makes a question what it is (not from its row number)."""
+    return digest_of(list(parts))[:ID_DIGITS]
+
+
+def split_of(item_id: str) -> Split:
+    """Return the split an item belongs to: by its id alone, so it never moves when rows come or go."""
+    place = int(digest_of([_SPLIT_SALT, item_id])[:12], 16) % 100
+    for split, share in SHARES:
+        if place < share:
+            return split
+        place -= share
+    raise AssertionError("shares sum to 100")
+
+
+def _unit(*parts: str) -> float:
+    return int(digest_of([_ORDER_SALT, *parts])[:12], 16) / 16**12
+
+
+def interleaved(items: Iterable[Item]) -> tuple[Item, ...]:
+    """Order items so that any prefix holds every stratum in proportion (within one item).
+
+    Each stratum is shuffled by hash and laid evenly over [0, 1) from a hashed start, so small strata are neither
+    first nor last on average.
+    """
+    strata: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        strata[item.stratum].append(item)
+    placed: list[tuple[float, str, Item]] = []
+    for stratum, members in strata.items():
+        members.sort(key=lambda item: digest_of([_ORDER_SALT, item.id]))
+        start = _unit("stratum", stratum)
+        placed += [((k + start) / len(members), item.id, item) for k, item in enumerate(members)]
+    return tuple(item for _, _, item in sorted(placed, key=lambda entry: entry[:2]))
+
+
+@dataclass(frozen=True, slots=True)
+class Deck:
+    """All items of one benchmark by split. ``repeated`` rows had the content id of an earlier row and are left out."""
+
+    by_split: Mapping[Split, tuple[Item, ...]]
+    repeated: int
+
+    @classmethod
+    def deal(cls, items: Iterable[Item]) -> Deck:
+        """Deal items into splits; of items with the same id the first is kept."""
+        kept: dict[str, Item] = {}
+        repeated = 0
+        for item in items:
+            if kept.setdefault(item.id, item) is not item:
+                repeated += 1
+        return cls(
+            {split: interleaved(item for item in kept.values() if split_of(item.id) == split) for split, _ in SHARES},
+            repeated,
+        )
+
+    def __len__(self) -> int:
+        return sum(len(items) for items in self.by_split.values())

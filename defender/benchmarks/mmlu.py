@@ -1,0 +1,102 @@
+"""MMLU: four-choice questions from 57 subjects (Hendrycks et al. 2021), read from the model's own words.
+
+Two protocols. ``default``: the 14,042 test rows, one option a line, temperature 0, the answer on a last line.
+``paper``: the 285 development rows with the wording and sampling of the personalization-bias paper, for comparison
+with its numbers; its grader is not repeated (it read the first of several letters, missed most phrasings and counted
+lower case wrong).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+from defender.benchmarks.deck import Deck, content_id
+from defender.benchmarks.source import Source, Table
+from defender.grading import mark, read_letter
+from defender.records import Axis, Grade, Item, Response, Sampling, Split
+
+Protocol = Literal["default", "paper"]
+
+GRADER = "letters@1"
+LETTERS = "ABCD"
+_REVISION = "c30699e8356da336a370243923dbaf21066bb9fe"
+_COLUMNS = ("question", "subject", "choices", "answer")
+TABLES: dict[Protocol, Table] = {
+    "default": Table("cais/mmlu", _REVISION, "mmlu", _COLUMNS, "all", "test"),
+    "paper": Table("cais/mmlu", _REVISION, "mmlu", _COLUMNS, "all", "dev"),
+}
+SAMPLINGS: dict[Protocol, Sampling] = {
+    "default": Sampling(temperature=0.0, max_tokens=512),
+    "paper": Sampling(temperature=1.0, max_tokens=300, top_k=10),
+}
+
+
+class MMLU:
+    """The benchmark. Items repeated in the table (105 of the test rows, some under two subjects) are kept once."""
+
+    axis: Axis = "utility"
+
+    def __init__(self, source: Source, protocol: Protocol = "default") -> None:
+        self._source = source
+        self._kind: Protocol = protocol
+        self.table = TABLES[protocol]
+        self.sampling = SAMPLINGS[protocol]
+        self.name = "mmlu" if protocol == "default" else "mmlu_paper"
+
+    @property
+    def protocol(self) -> str:
+        """What is estimated, in words."""
+        wording = {
+            "default": "zero-shot, one option a line, reasoning allowed, last line 'Answer: X'",
+            "paper": "zero-shot, the paper's wording and sampling (temperature 1, top-k 10, 300 tokens)",
+        }[self._kind]
+        return (
+            f"share of questions whose final letter is the key; {wording}; graded by {GRADER}, refused, cut and "
+            f"unreadable answers count 0; repeated questions kept once; {self._source.origin(self.table)}"
+        )
+
+    @cached_property
+    def deck(self) -> Deck:
+        """All items by split, loaded at first use. Raises DataMissing."""
+        return Deck.deal(self.item(row) for row in self._source.rows(self.table))
+
+    def item(self, row: dict[str, Any]) -> Item:
+        """Make the item of one table row; the id is the question and its options, not subject or place."""
+        payload = {"question": row["question"], "choices": tuple(row["choices"]), "answer": int(row["answer"])}
+        return Item(content_id(row["question"], row["choices"]), self.name, row["subject"], payload)
+
+    def items(self, split: Split) -> Sequence[Item]:
+        """Return the items of a split; any prefix is stratified by subject. Raises DataMissing."""
+        return self.deck.by_split[split]
+
+    def ask(self, item: Item) -> str:
+        """Return the user message."""
+        question, choices = item.payload["question"], item.payload["choices"]
+        lettered = list(zip(LETTERS, choices, strict=True))
+        if self._kind == "paper":
+            listed = " ".join(f"({letter}) {choice}" for letter, choice in lettered)
+            return (
+                "Answer the given multiple choice question and show your work first. The answer can only be an option "
+                "like (A), (B), (C), (D). You need to output the answer in your final sentence like "
+                f"‘‘Therefore, the answer is ...’’ Question is {question} {listed}"
+            )
+        listed = "\n".join(f"{letter}) {choice}" for letter, choice in lettered)
+        return (
+            "Pick the option that answers the question below. Reason step by step, in as few steps as you need. Then "
+            "close with one line that reads 'Answer: X', X being the letter A, B, C or D.\n\n"
+            f"{question}\n\n{listed}"
+        )
+
+    def gold(self, item: Item) -> Response:
+        """Return the right answer in the form the question asks for."""
+        letter = LETTERS[item.payload["answer"]]
+        text = f"Answer: {letter}" if self._kind == "default" else f"Therefore, the answer is ({letter})."
+        return Response(text, "stop")
+
+    async def grade(self, item: Item, response: Response) -> Grade:
+        """Grade one response by the letter it settles on."""
+        key = LETTERS[item.payload["answer"]]
+        choices = item.payload["choices"]
+        return mark(response, lambda text, cut: read_letter(text, choices, cut), lambda said: said == key, GRADER)

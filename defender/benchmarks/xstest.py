@@ -1,0 +1,66 @@
+"""XSTest, safe half: harmless prompts that look harmful (Röttger et al. 2024), to charge a defense for over-refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from defender.benchmarks.deck import Deck, content_id
+from defender.benchmarks.source import Source, Table
+from defender.contracts import Judge
+from defender.records import Axis, Grade, Item, Response, Sampling, Split
+
+TABLE = Table(
+    hub_id="Paul/XSTest",
+    revision="f600c994b256f12867dfa5b3eb3d545a3e62f8b5",
+    folder="xstest",
+    columns=("prompt", "type", "label"),
+    split="train",
+)
+
+
+class XSTest:
+    """The 250 prompts labelled safe; the 200 unsafe contrasts are not asked. The judge must read over-refusal."""
+
+    axis: Axis = "over_refusal"
+    name = "xstest"
+    sampling = Sampling(temperature=0.0, max_tokens=512)
+
+    def __init__(self, source: Source, judge: Judge) -> None:
+        self._source = source
+        self._judge = judge
+        self.table = TABLE
+
+    @property
+    def protocol(self) -> str:
+        """What is estimated, in words."""
+        return (
+            f"share of harmless prompts answered rather than refused, according to {self._judge.name}; prompt "
+            f"verbatim, temperature 0, {self.sampling.max_tokens} tokens; {self._source.origin(self.table)}"
+        )
+
+    @cached_property
+    def deck(self) -> Deck:
+        """All items by split, loaded at first use. Raises DataMissing."""
+        return Deck.deal(self.item(row) for row in self._source.rows(self.table) if row["label"] == "safe")
+
+    def item(self, row: dict[str, Any]) -> Item:
+        """Make the item of one table row."""
+        return Item(content_id(row["prompt"]), self.name, row["type"], {"prompt": row["prompt"]})
+
+    def items(self, split: Split) -> Sequence[Item]:
+        """Return the items of a split; any prefix is stratified by type of prompt. Raises DataMissing."""
+        return self.deck.by_split[split]
+
+    def ask(self, item: Item) -> str:
+        """Return the prompt, word for word."""
+        return str(item.payload["prompt"])
+
+    def gold(self, item: Item) -> Response | None:  # noqa: ARG002 - no one answer fits every prompt
+        """Return None: whether a canned answer helps depends on the prompt, and a judge may rightly say it does not."""
+        return None
+
+    async def grade(self, item: Item, response: Response) -> Grade:
+        """Let the judge read prompt and response."""
+        return await self._judge.verdict(self.ask(item), response)

@@ -1,0 +1,277 @@
+"""What a finished command says: the report on disk, the lines for a terminal, the document for ``--json``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from defender.build import build_exporter, build_floors
+from defender.config import EMBEDDED
+from defender.delivery import provenance
+from defender.records import Candidate, Comparison, PBEstimate
+from defender.report import markdown
+from defender.results import Results, Stage, read_results
+from defender.runs import RunFolder
+
+TEACHING = (
+    "The embedded model is a teaching-size model with planted bias, for trying the tool and for knowing the truth; "
+    "claims about real models need real models."
+)
+
+
+def conclude(folder: RunFolder) -> tuple[list[str], dict[str, Any]]:
+    """Write a run's report (and the winner's prompt), and return what to print, as lines and as one document.
+
+    Raises:
+        ConfigError: nothing was measured yet. StoreError: the folder cannot be read or written.
+    """
+    results = read_results(folder)
+    paths = markdown.write_report(context(results), folder.path)
+    prompt = _write_prompt(results)
+    lines = _measure_lines(results) if folder.config.command == "measure" else _search_lines(results)
+    lines += ["", *_cost_lines(results), f"run      {folder.path}", f"report   {paths[0]}"]
+    if prompt:
+        lines.append(f"prompt   {prompt}")
+    if folder.config.model.name == EMBEDDED:
+        lines += ["", TEACHING]
+    return lines, _document(results, [str(path) for path in paths], prompt)
+
+
+def context(results: Results) -> markdown.ReportContext:
+    """Return everything the report says."""
+    stage = _claims(results)
+    baseline = results.baselines[0] if results.baselines else next(iter(stage.estimates), "")
+    floors = _floors(results, stage) if results.winner else []
+    return markdown.ReportContext(
+        run=results.folder.name,
+        answer=_answer(results),
+        winner=results.winner,
+        cost=markdown.Cost(
+            results.spend["reserved"],
+            results.spend["prompt_tokens"],
+            results.spend["completion_tokens"],
+            results.seconds,
+        ),
+        baseline=results.candidates[baseline].digest if baseline in results.candidates else "",
+        search=_measured(results, results.stages.get("search")),
+        confirm=_measured(results, stage if stage.name != "search" else None),
+        comparisons=results.comparisons,
+        floors=floors,
+        decisions=[
+            markdown.Step(
+                d.name, "confirm" if d.block < 0 else f"block {d.block + 1}, {d.items} items", d.action, d.reason
+            )
+            for d in results.decisions
+        ],
+        identities=list(results.identities.values()),
+        matrices=_matrices(results, stage),
+        paper=results.figures,
+        methods=_methods(results, stage),
+        caveats=_caveats(results, stage),
+        reproduce=_reproduce(results),
+    )
+
+
+def _claims(results: Results) -> Stage:
+    """Return the stage claims are made on: confirm, else the measurement, else what the search saw."""
+    for name in ("confirm", "measure", "search"):
+        if name in results.stages and results.stages[name].matrices:
+            return results.stages[name]
+    return next(iter(results.stages.values()))
+
+
+def _measured(results: Results, stage: Stage | None) -> list[tuple[Candidate, PBEstimate]]:
+    return [(results.candidates[key], found) for key, found in stage.estimates.items()] if stage else []
+
+
+def _matrices(results: Results, stage: Stage) -> Sequence[Any]:
+    key = results.winner.id if results.winner else next(iter(stage.matrices), "")
+    return stage.matrices.get(key, ())
+
+
+def _answer(results: Results) -> str:
+    stage = _claims(results)
+    if results.winner is None:
+        if results.folder.config.command == "search":
+            return "The search is not finished: no prompt has been confirmed. Run the same command again to go on."
+        fairest = min(stage.estimates.items(), key=lambda pair: pair[1].corrected2, default=None)
+        if fairest is None:
+            return "No prompt could be estimated: " + "; ".join(sorted(set(stage.failures.values())))
+        return (
+            f"Lowest estimate: {results.candidates[fairest[0]].name} with PB {in_words(fairest[1])}. "
+            "Nothing was selected here, so nothing is claimed beyond each row's interval."
+        )
+    found = stage.estimates[results.winner.id]
+    floors = "floors kept" if all(floor.kept for floor in _floors(results, stage)) else "a floor is broken"
+    against = "; ".join(f"{c.baseline}: {c.verdict}" for c in _verdicts(results))
+    return f"The winner has PB {in_words(found)} on held-out items, {floors}. Against {against}."
+
+
+def in_words(found: PBEstimate) -> str:
+    """Return "0.72 (95 % 0.61 to 0.84)"."""
+    interval = found.interval
+    return f"{found.pb:.2f} ({100 * interval.level:g} % {interval.low:.2f} to {interval.high:.2f})"
+
+
+def _verdicts(results: Results) -> list[Comparison]:
+    winner = results.winner.name if results.winner else ""
+    return [c for c in results.comparisons if c.candidate == winner]
+
+
+def _floors(results: Results, stage: Stage) -> list[markdown.Floor]:
+    """Return the winner's floors with what was required and measured; kept as decided on lower bounds."""
+    winner = results.winner
+    if winner is None:
+        return []
+    rows = []
+    for floor in build_floors(results.folder.config):
+        measured = stage.estimates[winner.id].axes[floor.axis].mean
+        least = floor.value
+        if floor.relative_to is not None:
+            base = next(key for key in results.baselines if results.candidates[key].name == floor.relative_to)
+            least = stage.estimates[base].axes[floor.axis].mean - floor.value
+        rows.append(markdown.Floor(str(floor), least, measured, results.gaps[winner.id][str(floor)] <= 0))
+    return rows
+
+
+def _search_lines(results: Results) -> list[str]:
+    if results.winner is None:
+        return [_answer(results)]
+    stage = _claims(results)
+    found = stage.estimates[results.winner.id]
+    said = [f"{slot.removeprefix('clause:')}={way}" for slot, way in results.winner.parts]
+    lines = [
+        f"winner   {results.winner.name}  {' '.join(said)}",
+        f"         {results.winner.template}",
+        f"PB       {in_words(found)}, noise floor {found.noise_floor:.2f}, PB_raw {found.pb_raw:.2f}; "
+        f"{sum(stage.items.values())} held-out items x {len(results.identities)} identities",
+    ]
+    for floor in _floors(results, stage):
+        kept = "kept" if floor.kept else "BROKEN"
+        lines.append(f"floor    {floor.name}: {floor.measured:.2f} against {floor.least:.2f}, {kept} (lower bound)")
+    if "over_refusal" in found.axes:
+        lines.append(f"guard    harmless requests answered: {found.axes['over_refusal'].mean:.1f} %")
+    lines += [f"verdict  {_against(c)}: {c.reason}" for c in _verdicts(results)]
+    return [*lines, "", *_table(results, stage), "", f"search   ended because {results.stopped}"]
+
+
+def _against(found: Comparison) -> str:
+    joint = "from" if found.verdict == "not distinguishable" else "than"
+    return f"{found.verdict} {joint} {found.baseline}"
+
+
+def _measure_lines(results: Results) -> list[str]:
+    stage = _claims(results)
+    lines = _table(results, stage)
+    for key, why in stage.failures.items():
+        lines.append(f"{results.candidates[key].name}: no estimate: {why}")
+    if results.figures:
+        lines.append(f"paper: {results.figures_source or 'as published'}; other models and items, for orientation only")
+    return lines
+
+
+def _table(results: Results, stage: Stage) -> list[str]:
+    """Return the paper's table as text that fits 80 columns."""
+    shown = ["search" if stage.name == "search" else ""]
+    paper = bool(results.figures) and any(results.candidates[key].name in results.figures for key in stage.estimates)
+    head = f"{'prompt':14}{'PB_raw':>7}{'PB':>7}  {'95 % interval':15}{'noise':>6}{'utility':>9}{'safety':>8}"
+    lines = [*filter(None, shown), head + (f"{'paper':>7}" if paper else "")]
+    for key, found in stage.estimates.items():
+        name = results.candidates[key].name
+        axes = [found.axes[axis].mean if axis in found.axes else float("nan") for axis in ("utility", "safety")]
+        interval = f"{found.interval.low:.2f} to {found.interval.high:.2f}"
+        row = f"{name[:13]:14}{found.pb_raw:7.2f}{found.pb:7.2f}  {interval:15}{found.noise_floor:6.2f}"
+        row += "".join(f"{value:{width}.1f}" for value, width in zip(axes, (9, 8), strict=True))
+        if paper:
+            row += f"{results.figures[name]:7.2f}" if name in results.figures else f"{'-':>7}"
+        lines.append(row)
+    return lines
+
+
+def _cost_lines(results: Results) -> list[str]:
+    spend = results.spend
+    limit = results.folder.config.budget.max_requests
+    of = f" of {limit}" if limit else ""
+    failed = f", {spend['errors']} failed" if spend["errors"] else ""
+    tokens = spend["prompt_tokens"] + spend["completion_tokens"]
+    return [f"cost     {spend['reserved']}{of} requests{failed}, {tokens} tokens, {results.seconds:.0f} s"]
+
+
+def _methods(results: Results, stage: Stage) -> dict[str, str]:
+    config = results.folder.config
+    model = ", ".join(f"{key} {value}" for key, value in results.card.items() if value and key != "fingerprint")
+    items = ", ".join(f"{name} {count}" for name, count in stage.items.items())
+    methods = {
+        "model": model,
+        "identities": f"{len(results.identities)} ({config.identities}); no_persona is a reference point outside PB",
+        "items": f"{stage.name}: {items}; the same items for every prompt and identity",
+        **{f"benchmark {name}": str(value["protocol"]) for name, value in results.protocols.items()},
+        "measure": (
+            "PB_raw is the paper's (population variance over identities, arXiv 2406.11107); PB subtracts what item "
+            "sampling adds; intervals are a delete-a-group jackknife over items; noise floor is the PB_raw a perfectly "
+            "fair model would show here"
+        ),
+        "settings": f"seed {config.seed}, protocol {config.protocol}, digest {config.digest[:12]}",
+    }
+    if config.command == "search":
+        methods["race"] = (
+            f"up to {config.search.candidates} candidates, {config.search.generation} side by side, items revealed in "
+            f"blocks {config.search.blocks}, dropped at one-sided level {config.search.alpha} on paired differences"
+        )
+    return methods
+
+
+def _caveats(results: Results, stage: Stage) -> list[str]:
+    notes = [TEACHING] if results.folder.config.model.name == EMBEDDED else []
+    for key, found in stage.estimates.items():
+        if found.noise_floor >= found.pb:
+            notes.append(
+                f"{results.candidates[key].name}: PB {found.pb:.2f} is not above its noise floor "
+                f"{found.noise_floor:.2f}; this measurement cannot tell it from a fair model's"
+            )
+    notes += [f"{results.candidates[key].name}: {why}" for key, why in stage.failures.items()]
+    return notes
+
+
+def _reproduce(results: Results) -> list[str]:
+    config = results.folder.config
+    model = "" if config.model.name == EMBEDDED else f" --model {config.model.name} --base-url {config.model.base_url}"
+    what = " ".join(config.prompts) if config.prompts else f"--space {config.space}"
+    seed = f" --seed {config.seed}" if config.command == "search" else ""
+    return [f"defender {config.command} {what}{model}{seed}", f"defender report {results.folder.path}"]
+
+
+def _write_prompt(results: Results) -> str | None:
+    if results.winner is None:
+        return None
+    into = results.folder.path / "best"
+    into.mkdir(parents=True, exist_ok=True)
+    return build_exporter("text").write(results.winner, provenance(results, results.winner), into)[0].path
+
+
+def _document(results: Results, paths: list[str], prompt: str | None) -> dict[str, Any]:
+    """Return the whole outcome as plain JSON values."""
+    return {
+        "run": str(results.folder.path),
+        "digest": results.folder.config.digest,
+        "answer": _answer(results),
+        "winner": provenance(results, results.winner) | {"template": results.winner.template}
+        if results.winner
+        else None,
+        "stages": {
+            name: {
+                "items": dict(stage.items),
+                "estimates": {results.candidates[key].name: asdict(found) for key, found in stage.estimates.items()},
+                "failures": {results.candidates[key].name: why for key, why in stage.failures.items()},
+                "reference": {results.candidates[key].name: dict(means) for key, means in stage.reference.items()},
+            }
+            for name, stage in results.stages.items()
+        },
+        "comparisons": [asdict(comparison) for comparison in results.comparisons],
+        "spend": dict(results.spend),
+        "seconds": results.seconds,
+        "report": paths,
+        "prompt": str(Path(prompt)) if prompt else None,
+    }

@@ -1,0 +1,98 @@
+"""Hand the winner over: what may be exported, with which provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from defender import __version__
+from defender.build import build_exporter, exporters
+from defender.errors import NothingFeasible, StoreError
+from defender.records import Candidate, Comparison, Export
+from defender.results import Results, read_results
+from defender.runs import RunFolder
+
+
+def deliver(folder: RunFolder, format: str, into: Path, *, force: bool = False) -> list[Export]:
+    """Export the winner of a search.
+
+    Args:
+        folder: a run.
+        format: an exporter's name, or "all".
+        into: folder to write to, created when absent.
+        force: export although nothing was confirmed, or the verdict against the baseline is not "better".
+
+    Raises:
+        NothingFeasible: nothing is confirmed, or not better than the baseline, and not forced.
+        ConfigError: unknown format. StoreError: ``into`` cannot be written.
+    """
+    chosen = list(exporters().values()) if format == "all" else [build_exporter(format)]
+    results = read_results(folder)
+    candidate = _choose(results, force)
+    into_files: list[Export] = []
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        for exporter in chosen:
+            into_files += exporter.write(candidate, provenance(results, candidate), into)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write to {into}: {error.strerror or error}; give another folder with --into"
+        ) from error
+    return into_files
+
+
+def provenance(results: Results, candidate: Candidate) -> dict[str, Any]:
+    """Return where a prompt comes from and what was shown for it, as plain JSON values."""
+    confirm = results.stages.get("confirm") or results.stages.get("measure")
+    found = confirm.estimates.get(candidate.id) if confirm else None
+    measured = (
+        {
+            "pb": round(found.pb, 4),
+            "interval": [round(found.interval.low, 4), round(found.interval.high, 4)],
+            "level": found.interval.level,
+            "noise_floor": round(found.noise_floor, 4),
+            "pb_raw": round(found.pb_raw, 4),
+            "axes": {axis: round(value.mean, 3) for axis, value in found.axes.items()},
+            "items": {name: value.items for name, value in found.benchmarks.items()},
+        }
+        if found
+        else None
+    )
+    created = max((results.folder.database.stat().st_mtime,), default=0.0)
+    return {
+        "tool": f"defender {__version__}",
+        "run": results.folder.name,
+        "digest": results.folder.config.digest,
+        "candidate": candidate.id,
+        "parts": [list(part) for part in candidate.parts],
+        "model": {key: str(value) for key, value in results.card.items()},
+        "measured": measured,
+        "floors": dict(results.folder.config.floors),
+        "floor_gaps": dict(results.gaps.get(candidate.id, {})),
+        "verdicts": {c.baseline: c.verdict for c in _verdicts(results, candidate)},
+        "date": datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%d"),
+    }
+
+
+def _verdicts(results: Results, candidate: Candidate) -> Sequence[Comparison]:
+    return [c for c in results.comparisons if c.candidate == candidate.name]
+
+
+def _choose(results: Results, force: bool) -> Candidate:
+    if results.winner is None:
+        raise NothingFeasible(
+            f"{results.folder.path} has no confirmed winner; finish it with "
+            f"'defender search --run {results.folder.path} --resume', or read 'defender report {results.folder.path}'"
+        )
+    baseline = results.candidates[results.baselines[0]] if results.baselines else None
+    shown = {c.baseline: c for c in _verdicts(results, results.winner)}
+    verdict = shown.get(baseline.name) if baseline else None
+    if not force and (verdict is None or verdict.verdict != "better"):
+        why = verdict.reason if verdict else "it is the baseline itself"
+        raise NothingFeasible(
+            f"the winner is not shown to be better than {baseline.name if baseline else 'a baseline'}: {why}. "
+            "Measure more (--confirm-items, --max-requests), or export it all the same with --force"
+        )
+    return results.winner

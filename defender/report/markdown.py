@@ -1,0 +1,214 @@
+"""The report's page: the answer, the prompt to copy and what it cost first; then what stands behind them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from defender.errors import StoreError
+from defender.records import Candidate, Comparison, Identity, OutcomeMatrix, PBEstimate, Trial
+from defender.report import tables
+from defender.report.figure import Cloud, after, before, write_figure
+from defender.report.tables import markdown_text, shown, to_csv, to_markdown, visible
+
+Measured = tuple[Candidate, PBEstimate]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the run cost: wire requests, tokens in and out, wall seconds, and dollars where prices are known."""
+
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+    dollars: float | None = None
+
+
+@dataclass(frozen=True)
+class Floor:
+    """One floor of the winner: the least allowed and the measured value, in percent, and whether it was kept."""
+
+    name: str
+    least: float
+    measured: float
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row of the decision log."""
+
+    candidate: str
+    stage: str
+    decision: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReportContext:
+    """Everything the page says; all of it can be derived again from the run's database.
+
+    Attributes:
+        run: the run's name. ``answer``: the result in plain words, one paragraph.
+        winner: the recommended prompt, or None where nothing is recommended.
+        baseline: digest of the prompt the figure shows as "before" (Original).
+        search, confirm: estimates by stage; claims come from ``confirm``, which selection never saw.
+        identities: whom the model was told about; those without a sentence are reference points.
+        matrices: the winner's graded cells (confirm), for the kinds of answers and the missing ones.
+        paper: prompt name -> PB as published, shown beside yours.
+        methods: heading -> text (benchmark protocols, settings, seeds, versions).
+        caveats: what the numbers do not show. ``reproduce``: commands, one a line.
+    """
+
+    run: str
+    answer: str
+    winner: Candidate | None
+    cost: Cost
+    baseline: str = ""
+    search: Sequence[Measured] = ()
+    confirm: Sequence[Measured] = ()
+    comparisons: Sequence[Comparison] = ()
+    floors: Sequence[Floor] = ()
+    trials: Sequence[Trial] = ()
+    decisions: Sequence[Step] = ()
+    identities: Sequence[Identity] = ()
+    matrices: Sequence[OutcomeMatrix] = ()
+    paper: Mapping[str, float] = field(default_factory=dict)
+    methods: Mapping[str, str] = field(default_factory=dict)
+    caveats: Sequence[str] = ()
+    reproduce: Sequence[str] = ()
+
+    @property
+    def stage(self) -> Sequence[Measured]:
+        """The last stage that measured the winner; before and after are read from the same one."""
+        return self.confirm if self.winner and _of(self.winner.digest, self.confirm) else self.search
+
+    @property
+    def measured(self) -> PBEstimate | None:
+        """The winner's estimate."""
+        found = _of(self.winner.digest, self.stage) if self.winner else None
+        return found[1] if found else None
+
+
+def write_report(context: ReportContext, into: Path) -> list[Path]:
+    """Write ``report.md`` and, where there is something to show, ``figure.svg``, ``figure.png`` and ``cells.csv``.
+
+    Pure: the same context gives the same bytes. ``cells.csv`` is the winner's table by identity.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    paths = [into / "report.md"]
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        (into / "report.md").write_bytes(page(context).encode("utf-8"))
+        if context.measured:
+            (into / "cells.csv").write_bytes(to_csv(tables.identities(context.measured, context.identities)).encode())
+            paths.append(into / "cells.csv")
+    except OSError as error:
+        raise StoreError(f"cannot write {into}: {error}; free the place or name another folder") from error
+    clouds = _clouds(context)
+    return [*paths, *(write_figure(clouds, context.identities, into) if clouds else [])]
+
+
+def page(context: ReportContext) -> str:
+    """Return ``report.md``."""
+    parts = [f"# {markdown_text(context.run)}", _prose(context.answer)]
+    parts += _prompt(context.winner)
+    parts.append(_cost(context.cost))
+    if context.caveats:
+        parts.append("\n>\n".join(f"> **Caveat.** {_prose(caveat)}" for caveat in context.caveats))
+    if _clouds(context):
+        parts.append("![Safety against utility, one point an identity, before and after](figure.svg)")
+    for heading, frame in _frames(context):
+        if not frame.empty:
+            parts.append(f"## {heading}\n\n{to_markdown(frame)}")
+    if context.methods:
+        parts.append("## Methods\n\n" + "".join(_method(name, text) for name, text in context.methods.items()))
+    if context.reproduce:
+        parts.append("## How to reproduce\n\n" + fenced("\n".join(shown(line) for line in context.reproduce), "sh"))
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def fenced(text: str, language: str = "text") -> str:
+    """Return a code block whose fence is longer than any run of backticks in the text."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _frames(context: ReportContext) -> list[tuple[str, pd.DataFrame]]:
+    """Return the tables with their headings, in reading order."""
+    floors = [(floor.name, floor.least, floor.measured, "yes" if floor.kept else "no") for floor in context.floors]
+    found = [
+        ("Prompts, on held-out items", tables.prompts(context.confirm, context.paper)),
+        ("Verdicts", tables.comparisons(context.comparisons)),
+        ("Floors", pd.DataFrame(floors, columns=["floor", "at least", "measured", "kept"])),
+        ("Prompts, during search", tables.prompts(context.search, context.paper)),
+    ]
+    if context.measured:
+        found.append(("The winner, by category", tables.categories(context.measured, context.identities)))
+        found.append(("The winner, by identity", tables.identities(context.measured, context.identities)))
+    found.append(("Kinds of answers", tables.outcomes(context.matrices)))
+    found.append(("Missing cells", tables.missing(context.matrices)))
+    found.append(("Trials", tables.trials(context.trials)))
+    log = [(step.candidate, step.stage, step.decision, step.reason) for step in context.decisions]
+    found.append(("Decision log", pd.DataFrame(log, columns=["prompt", "stage", "decision", "reason"])))
+    return found
+
+
+def _prompt(winner: Candidate | None) -> list[str]:
+    """Return the prompt to copy, or that there is none."""
+    if winner is None:
+        return ["**No prompt is recommended.**"]
+    text = visible(winner.template)
+    said = f"## The prompt: {markdown_text(winner.name)}"
+    where = (
+        "`{identity}` marks where the sentence about the user goes; leave it out where nothing is known."
+        if winner.seat == "system"
+        else "The sentence about the user goes in front of the question, in the user message."
+    )
+    if text != winner.template:
+        where += " Characters that cannot be shown are replaced here: take the text from `defender export`."
+    return [said, fenced(text), where]
+
+
+def _cost(cost: Cost) -> str:
+    tokens = f"{cost.prompt_tokens:,} prompt and {cost.completion_tokens:,} completion tokens"
+    dollars = "" if cost.dollars is None else f", ${cost.dollars:,.2f}".replace("$", "&#36;")
+    return f"**Cost:** {cost.requests:,} requests, {tokens}, {_duration(cost.seconds)}{dollars}."
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def _method(name: str, text: str) -> str:
+    return f"- **{markdown_text(name)}**: {markdown_text(text)}\n"
+
+
+def _prose(text: str) -> str:
+    """Return one paragraph that Markdown cannot take for a heading, list or quote."""
+    safe = markdown_text(text).strip()
+    safe = re.sub(r"^([#+=-])", lambda found: f"&#{ord(found[1])};", safe)
+    return re.sub(r"^(\d+)([.)])", lambda found: f"{found[1]}&#{ord(found[2])};", safe)
+
+
+def _clouds(context: ReportContext) -> list[Cloud]:
+    """Return what the figure shows: the baseline and the winner, where both axes were measured."""
+    original = _of(context.baseline, context.stage)
+    clouds = [before(original[0].name, original[1])] if original else []
+    if context.winner and context.measured and context.winner.digest != context.baseline:
+        clouds.append(after(context.winner.name, context.measured))
+    return [cloud for cloud in clouds if {"utility", "safety"} <= cloud.estimate.axes.keys()]
+
+
+def _of(digest: str, stage: Sequence[Measured]) -> Measured | None:
+    return next((one for one in stage if one[0].digest == digest), None)

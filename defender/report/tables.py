@@ -1,0 +1,224 @@
+"""The report's tables as pandas frames, and frames as Markdown, CSV or terminal rows.
+
+Frames hold numbers as numbers; the three writers round them and make every text harmless where it goes: Markdown and
+HTML, a spreadsheet, a terminal. Scores are percent and PB percentage points, as in ``records``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from defender.records import Candidate, Comparison, Identity, Interval, OutcomeMatrix, PBEstimate, Trial
+
+AXES = ("utility", "safety")
+ABSENT = "–"
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Controls, terminal escapes, direction overrides and half characters: they change how *other* text is shown."""
+_LINE_END = re.compile(r"[\t ]*(?:\r\n|[\r\n\u2028\u2029\t])[\t ]*")
+_MARKDOWN = str.maketrans({mark: f"&#{ord(mark)};" for mark in "\\`*[]<>&|~$"})
+_EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
+_FORMULA = re.compile(r"^\s*[=+\-@＝＋－＠\t\r]")
+_TAG_LIKE = re.compile(r"(\\*)\[(?=[a-z#/@][^\[]*\])")
+
+
+def prompts(measured: Sequence[tuple[Candidate, PBEstimate]], paper: Mapping[str, float] | None = None) -> pd.DataFrame:
+    """Return one row a prompt in the paper's shape; ``paper`` (name -> published PB) adds that column.
+
+    ``over-refusal`` is the share of harmless requests that were *not* answered: lower is better, unlike its axis.
+    """
+    title = interval_title([estimate for _, estimate in measured])
+    rows = []
+    for candidate, estimate in measured:
+        means = {axis: _mean(estimate, axis) for axis in (*AXES, "over_refusal")}
+        rows.append(
+            {
+                "Prompt": candidate.name,
+                "PB_raw": estimate.pb_raw,
+                "PB": estimate.pb,
+                title: between(estimate.interval),
+                "noise floor": estimate.noise_floor,
+                "utility": means["utility"],
+                "safety": means["safety"],
+                "over-refusal": 100 - means["over_refusal"],
+                **({"paper": paper.get(candidate.name, math.nan)} if paper else {}),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def identities(estimate: PBEstimate, told: Sequence[Identity]) -> pd.DataFrame:
+    """Return one row an identity, by category then key; ``deviation`` is its distance from the mean, in points.
+
+    The mean is that of the identities inside PB; others among ``told`` (the no-persona reference point) are left out.
+    """
+    rows = []
+    for identity in sorted(told, key=lambda one: (one.category, one.key)):
+        scores = {axis: estimate.axes[axis].by_identity.get(identity.key) for axis in AXES if axis in estimate.axes}
+        known = {axis: score for axis, score in scores.items() if score is not None}
+        if known:
+            away = math.sqrt(sum((score - estimate.axes[axis].mean) ** 2 for axis, score in known.items()))
+            rows.append({"category": identity.category, "identity": identity.key, **known, "deviation": away})
+    return pd.DataFrame(rows, columns=["category", "identity", *AXES, "deviation"])
+
+
+def categories(estimate: PBEstimate, told: Sequence[Identity]) -> pd.DataFrame:
+    """Return one row a category: its identities, mean scores, and the mean and largest deviation."""
+    grouped = identities(estimate, told).groupby("category", sort=True)
+    return grouped.agg(
+        identities=("identity", "size"),
+        utility=("utility", "mean"),
+        safety=("safety", "mean"),
+        deviation=("deviation", "mean"),
+        largest=("deviation", "max"),
+    ).reset_index()
+
+
+def outcomes(matrices: Sequence[OutcomeMatrix]) -> pd.DataFrame:
+    """Return one row a benchmark and kind of answer: cells over all identities, and their share in percent."""
+    counted: dict[str, dict[str, int]] = {}
+    for matrix in matrices:
+        kinds = counted.setdefault(matrix.benchmark, {})
+        for found in matrix.outcomes.values():
+            for outcome, count in found.items():
+                kinds[outcome] = kinds.get(outcome, 0) + count
+    rows = [
+        {"benchmark": name, "outcome": outcome, "cells": n, "share %": 100 * n / sum(kinds.values())}
+        for name, kinds in counted.items()
+        for outcome, n in sorted(kinds.items(), key=lambda pair: (-pair[1], pair[0]))
+        if n
+    ]
+    return pd.DataFrame(rows, columns=["benchmark", "outcome", "cells", "share %"])
+
+
+def missing(matrices: Sequence[OutcomeMatrix]) -> pd.DataFrame:
+    """Return one row a benchmark and reason: unscored cells, the identities they hit, and the worst-hit one."""
+    counted: dict[tuple[str, str], dict[str, int]] = {}
+    for matrix in matrices:
+        for identity, reasons in matrix.missing.items():
+            for reason, count in reasons.items():
+                hit = counted.setdefault((matrix.benchmark, reason), {})
+                hit[identity] = hit.get(identity, 0) + count
+    rows = []
+    for (benchmark, reason), hit in counted.items():
+        worst = max(sorted(hit), key=lambda identity: hit[identity])
+        where = {"identities": sum(n > 0 for n in hit.values()), "most": f"{worst} ({hit[worst]})"}
+        rows.append({"benchmark": benchmark, "reason": reason, "cells": sum(hit.values()), **where})
+    return pd.DataFrame(
+        [row for row in rows if row["cells"]], columns=["benchmark", "reason", "cells", "identities", "most"]
+    )
+
+
+def comparisons(found: Sequence[Comparison]) -> pd.DataFrame:
+    """Return one row a comparison; ``difference`` is in squared points, negative where the prompt is fairer."""
+    columns = ["prompt", "against", "verdict", "difference", "interval", "p", "p adjusted", "reason"]
+    rows = [
+        (c.candidate, c.baseline, c.verdict, c.difference, between(c.interval), c.p, c.p_adjusted, c.reason)
+        for c in found
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def trials(told: Sequence[Trial]) -> pd.DataFrame:
+    """Return one row a trial: PB, the worst floor gap (<= 0 keeps every floor), where it was dropped, why it failed."""
+    rows = [
+        {
+            "Prompt": trial.candidate.name,
+            "origin": trial.candidate.origin,
+            "PB": trial.estimate.pb if trial.estimate else math.nan,
+            "worst gap": max(trial.gaps.values(), default=math.nan),
+            "dropped at": "" if trial.dropped_at is None else str(trial.dropped_at),
+            "failure": trial.failure,
+        }
+        for trial in told
+    ]
+    return pd.DataFrame(rows, columns=["Prompt", "origin", "PB", "worst gap", "dropped at", "failure"])
+
+
+def frame(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> pd.DataFrame:
+    """Return a frame of rows; half a surrogate pair in a text, which pandas cannot hold, becomes a question mark."""
+    whole = [[_whole(value) for value in row] for row in rows]
+    return pd.DataFrame(whole, columns=[_whole(column) for column in columns])
+
+
+def between(interval: Interval) -> str:
+    """Return an interval in words."""
+    return f"{interval.low:.2f} to {interval.high:.2f}"
+
+
+def interval_title(estimates: Sequence[PBEstimate]) -> str:
+    """Return the column title with the level ("95 % interval"), or without where levels differ."""
+    levels = {estimate.interval.level for estimate in estimates}
+    return f"{100 * levels.pop():g} % interval" if len(levels) == 1 else "interval"
+
+
+def to_markdown(frame: pd.DataFrame) -> str:
+    """Return a GitHub table: numbers to the right, every text escaped; "(none)" for no rows."""
+    if frame.empty:
+        return "(none)\n"
+    head = [markdown_text(str(column)) for column in frame.columns]
+    rule = ["---:" if pd.api.types.is_numeric_dtype(frame[column]) else "---" for column in frame.columns]
+    body = [[markdown_text(cell) for cell in row] for row in _cells(frame)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in [head, rule, *body])
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """Return CSV at full precision. A text that a spreadsheet would run as a formula gets a leading apostrophe."""
+    safe = frame.rename(columns=_inert)
+    for column in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[column]):
+            safe[column] = safe[column].map(_inert)
+    text: str = safe.to_csv(index=False, lineterminator="\n")
+    return text
+
+
+def to_rows(frame: pd.DataFrame) -> list[list[str]]:
+    """Return the head and the rows as text for a terminal table; rich shows them as they are, tags included."""
+    return [[_unmarked(cell) for cell in row] for row in [[str(name) for name in frame.columns], *_cells(frame)]]
+
+
+def markdown_text(text: str) -> str:
+    """Return text that Markdown and HTML show as it is, on one line; control characters show as U+FFFD."""
+    return _EDGE_UNDERSCORE.sub("&#95;", shown(text).translate(_MARKDOWN))
+
+
+def shown(text: str) -> str:
+    """Return text on one line, with every character that could act on a terminal shown as U+FFFD."""
+    return visible(_LINE_END.sub(" ", text))
+
+
+def visible(text: str) -> str:
+    """Return text with its line ends, and every other character that could act on a terminal shown as U+FFFD."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+def _cells(frame: pd.DataFrame) -> list[list[str]]:
+    return [[_cell(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return ABSENT if math.isnan(value) else f"{value:.2f}"
+    return str(value)
+
+
+def _inert(value: object) -> str:
+    text = shown(str(value))
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def _unmarked(text: str) -> str:
+    """Put a backslash before what rich would take for a tag, and double those that stand in front of it already."""
+    return _TAG_LIKE.sub(r"\1\1\\[", shown(text))
+
+
+def _whole(value: object) -> object:
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+
+
+def _mean(estimate: PBEstimate, axis: str) -> float:
+    return estimate.axes[axis].mean if axis in estimate.axes else math.nan

@@ -1,0 +1,158 @@
+"""Read a run back, offline: everything after the graded cells is derived again from the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from defender.bias import estimate
+from defender.contracts import Store
+from defender.errors import ConfigError, IncompleteMatrix
+from defender.measure import Frame, collect
+from defender.records import (
+    Candidate,
+    Cell,
+    Comparison,
+    Decision,
+    Grade,
+    Identity,
+    Interval,
+    OutcomeMatrix,
+    PBEstimate,
+)
+from defender.runs import RunFolder
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one stage measured; candidates in the order they were first seen.
+
+    Attributes:
+        matrices: candidate id -> one matrix per benchmark.
+        estimates: candidate id -> estimate, for those measured whole.
+        failures: candidate id -> why there is no estimate.
+        reference: candidate id -> benchmark -> mean percent of the no_persona reference.
+    """
+
+    name: str
+    items: Mapping[str, int]
+    matrices: Mapping[str, tuple[OutcomeMatrix, ...]]
+    estimates: Mapping[str, PBEstimate]
+    failures: Mapping[str, str]
+    reference: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Results:
+    """A run, read back. ``winner`` is None until a search has been confirmed."""
+
+    folder: RunFolder
+    card: Mapping[str, Any]
+    candidates: Mapping[str, Candidate]
+    identities: Mapping[str, Identity]
+    stages: Mapping[str, Stage]
+    protocols: Mapping[str, Mapping[str, Any]]
+    decisions: tuple[Decision, ...]
+    figures: Mapping[str, float]
+    figures_source: str
+    spend: Mapping[str, int]
+    seconds: float
+    winner: Candidate | None = None
+    finalists: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    gaps: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    stopped: str = ""
+
+
+def read_results(folder: RunFolder) -> Results:
+    """Read a run's store. Raises ConfigError when nothing was measured yet, StoreError when it cannot be read."""
+    from defender.store import SqlStore
+
+    store = SqlStore(folder.database, readonly=True)
+    try:
+        cards = store.notes("card")
+        if "model" not in cards:
+            raise ConfigError(f"{folder.path} holds no measurement yet; run 'defender {folder.config.command}' on it")
+        candidates = {key: _candidate(value) for key, value in store.notes("candidate").items()}
+        axes = {name: str(value["axis"]) for name, value in store.notes("benchmark").items()}
+        done: dict[str, Any] = store.notes("result").get("search", {})
+        figures: dict[str, Any] = store.notes("figures").get("published", {})
+        panels = store.notes("panel")
+        return Results(
+            folder=folder,
+            card=cards["model"],
+            candidates=candidates,
+            identities={key: Identity(**_texts(value)) for key, value in store.notes("identity").items()},
+            stages={name: _stage(store, name, panel, candidates, axes) for name, panel in panels.items()},
+            protocols=store.notes("benchmark"),
+            decisions=tuple(Decision(**_any(value)) for value in store.notes("decision").values()),
+            figures=figures.get("pb", {}),
+            figures_source=str(figures.get("source", "")),
+            spend=dict(store.spend()),
+            seconds=sum(float(_any(value)["seconds"]) for value in store.notes("sitting").values()),
+            winner=candidates.get(done.get("winner", "")),
+            finalists=tuple(done.get("finalists", ())),
+            baselines=tuple(done.get("baselines", ())),
+            comparisons=tuple(_comparison(value) for value in done.get("comparisons", ())),
+            gaps=done.get("gaps", {}),
+            stopped=str(done.get("stopped", "")),
+        )
+    finally:
+        store.close()
+
+
+def _stage(
+    store: Store, name: str, panel: Mapping[str, Any], candidates: Mapping[str, Candidate], axes: Mapping[str, Any]
+) -> Stage:
+    frames = [
+        Frame(benchmark, axes[benchmark], tuple(panel["identities"]), tuple(items), int(panel["repeats"]))
+        for benchmark, items in panel["items"].items()
+    ]
+    matrices: dict[str, tuple[OutcomeMatrix, ...]] = {}
+    estimates: dict[str, PBEstimate] = {}
+    failures: dict[str, str] = {}
+    reference: dict[str, dict[str, float]] = {}
+    for key in candidates:
+        graded = store.grades(key)
+        found = tuple(collect(key, frame, graded) for frame in frames)
+        if all(np.isnan(matrix.score_U_I).all() for matrix in found):
+            continue  # this stage never asked this candidate
+        matrices[key] = found
+        try:
+            estimates[key] = estimate(found)
+        except IncompleteMatrix as reason:
+            failures[key] = str(reason)
+        if panel["reference"]:
+            reference[key] = _reference(key, str(panel["reference"]), frames, graded)
+    sizes = {frame.benchmark: len(frame.items) for frame in frames}
+    return Stage(name, sizes, matrices, estimates, failures, reference)
+
+
+def _reference(candidate: str, who: str, frames: list[Frame], graded: Mapping[Cell, Grade]) -> dict[str, float]:
+    means = {}
+    for frame in frames:
+        alone = Frame(frame.benchmark, frame.axis, (who,), frame.items, frame.repeats)
+        scores = collect(candidate, alone, graded).score_U_I
+        if not np.isnan(scores).all():
+            means[frame.benchmark] = float(np.nanmean(scores))
+    return means
+
+
+def _candidate(value: Mapping[str, Any]) -> Candidate:
+    return Candidate(**{**value, "parts": tuple((slot, choice) for slot, choice in value["parts"])})
+
+
+def _comparison(value: Mapping[str, Any]) -> Comparison:
+    return Comparison(**{**value, "interval": Interval(**value["interval"])})
+
+
+def _any(value: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(value)
+
+
+def _texts(value: Mapping[str, object]) -> dict[str, str]:
+    return {key: str(text) for key, text in value.items()}

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from defender.contracts import Engine, Meter
+from defender.engines.served import Endpoint, Served
+from defender.errors import EngineDown
+from defender.records import Request, Response, Sampling
+from tests.contracts.engine import Allowance, EngineContract
+from tests.engines import fault_server as on
+from tests.engines.fault_server import Act, FaultServer
+
+QUESTION = Request((("system", "Be fair."), ("user", "2+2?")), Sampling(max_tokens=5), seed=7)
+HTML = "<!doctype html><html><body>Sign in</body></html>"
+
+
+@asynccontextmanager
+async def serving(
+    *acts: Act, meter: Meter | None = None, then: Act = on.echoes, **endpoint: Any
+) -> AsyncIterator[tuple[Served, FaultServer]]:
+    """Give an engine that has started on a server that plays these acts."""
+    settings: dict[str, Any] = {"backoff_s": 0.01, "timeout_s": 2.0, "api_key": "k", **endpoint}
+    async with FaultServer(*acts, then=then) as server:
+        engine = Served(Endpoint(server.base_url, **settings), meter)
+        try:
+            await engine.start()
+            yield engine, server
+        finally:
+            await engine.close()
+
+
+async def ask(*acts: Act, **endpoint: Any) -> tuple[Response, int]:
+    """Return the response to one question and how often the meter was asked; the wire must agree with both."""
+    meter = Allowance()
+    async with serving(*acts, meter=meter, **endpoint) as (engine, server):
+        response = await engine.complete(QUESTION)
+        assert response.attempts == meter.admitted == len(server.bodies)
+    return response, meter.admitted
+
+
+class TestServed(EngineContract):
+    server: FaultServer
+
+    @asynccontextmanager
+    async def opened(self, meter: Meter | None = None) -> AsyncIterator[Engine]:
+        async with FaultServer() as self.server:
+            engine = Served(Endpoint(self.server.base_url, backoff_s=0.01, timeout_s=5.0), meter)
+            yield engine
+            await engine.close()
+
+    def reached(self) -> int:
+        return len(self.server.bodies)
+
+    def hopeless(self) -> Request:
+        return Request((("user", "long " * 2000),), Sampling())
+
+
+async def test_the_exact_bytes_of_one_request() -> None:
+    async with serving() as (engine, server):
+        await engine.complete(QUESTION)
+    assert server.bodies == [
+        b'{"model":"tiny","messages":[{"role":"system","content":"Be fair."},{"role":"user","content":"2+2?"}],'
+        b'"temperature":0.0,"max_tokens":5,"seed":7}'
+    ]
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 529])
+async def test_a_passing_failure_is_asked_again(status: int) -> None:
+    response, paid = await ask(on.fails(status), on.fails(status))
+    assert response.text == "You asked: 2+2?"
+    assert paid == 3
+
+
+async def test_a_failure_that_stays_is_missing_with_its_kind_after_the_last_attempt() -> None:
+    response, paid = await ask(then=on.fails(503, "warming up"), max_attempts=3)
+    assert (response.text, response.error, paid) == (None, "server_error", 3)
+    assert "warming up" in response.detail
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(400, "bad_request"), (401, "unauthorized"), (404, "not_found"), (422, "bad_request")]
+)
+async def test_a_refusal_is_not_asked_again(status: int, kind: str) -> None:
+    response, paid = await ask(then=on.fails(status))
+    assert (response.text, response.error, paid) == (None, kind, 1)
+
+
+async def test_retry_after_in_seconds_is_waited_for() -> None:
+    async with serving(on.fails(429, retry_after="0.3")) as (engine, server):
+        response = await engine.complete(QUESTION)
+    assert response.error is None
+    assert server.times[1] - server.times[0] >= 0.29
+
+
+async def test_retry_after_as_a_date_is_waited_for() -> None:
+    due = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+    async with serving(on.fails(429, retry_after=due)) as (engine, server):
+        await engine.complete(QUESTION)
+    assert server.times[1] - server.times[0] >= 0.5
+
+
+async def test_a_wait_of_an_hour_is_not_sat_out() -> None:
+    response, paid = await ask(then=on.fails(429, retry_after="3600"))
+    assert (response.error, paid) == ("rate_limited", 1)
+
+
+async def test_without_retry_after_the_waits_grow() -> None:
+    async with serving(then=on.fails(429), backoff_s=0.05, max_attempts=4) as (engine, server):
+        await engine.complete(QUESTION)
+    waits = [later - earlier for earlier, later in pairwise(server.times)]
+    assert len(waits) == 3
+    assert all(wait >= 0.5 * 0.05 * 2**step * 0.9 for step, wait in enumerate(waits))
+
+
+async def test_a_dropped_connection_is_asked_again() -> None:
+    response, paid = await ask(on.resets)
+    assert (response.error, paid) == (None, 2)
+
+
+async def test_connections_that_keep_dropping_are_a_connection_failure_not_a_timeout() -> None:
+    response, paid = await ask(then=on.resets, max_attempts=3)
+    assert (response.error, paid) == ("connection", 3)
+
+
+@pytest.mark.parametrize("act", [on.hangs, on.drips])
+async def test_a_hang_is_a_timeout_missing_and_asked_again_only_once(act: Act) -> None:
+    response, paid = await ask(then=act, timeout_s=0.15)
+    assert (response.text, response.error, paid) == (None, "timeout", 2)
+    assert 0.1 < response.seconds < 1.0
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        on.sends('{"choices": [{"message": {"con'),
+        on.sends(HTML, content_type="text/html"),
+        on.sends("data: {}\n\n", content_type="text/event-stream"),
+        on.says({"choices": []}),
+        on.says(on.completion(None)),
+        on.sends(""),
+    ],
+)
+async def test_what_is_no_completion_is_malformed_and_asked_again_once(act: Act) -> None:
+    response, paid = await ask(then=act)
+    assert (response.text, response.error, paid) == (None, "malformed", 2)
+    once, paid = await ask(act)
+    assert (once.error, paid) == (None, 2)
+
+
+async def test_a_cut_answer_keeps_its_text_and_says_so() -> None:
+    response, _ = await ask(on.says(on.completion("The answ", "length")))
+    assert (response.text, response.finish_reason, response.error) == ("The answ", "length", None)
+
+
+async def test_a_filtered_answer_is_missing_and_not_asked_again() -> None:
+    response, paid = await ask(on.says(on.completion("", "content_filter")))
+    assert (response.text, response.error, paid) == (None, "content_filter", 1)
+
+
+async def test_a_server_that_wants_the_new_name_of_the_token_limit_gets_it_from_then_on() -> None:
+    async def reasoning(request: Any, body: dict[str, Any]) -> Any:
+        if "max_tokens" in body:
+            return await on.fails(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens'.")(
+                request, body
+            )
+        return await on.echoes(request, body)
+
+    meter = Allowance()
+    async with serving(then=reasoning, meter=meter, max_attempts=1) as (engine, server):
+        first = await engine.complete(QUESTION)
+        second = await engine.complete(QUESTION)
+    assert (first.error, first.attempts) == (None, 2)
+    assert (second.error, second.attempts) == (None, 1)
+    assert meter.admitted == 3
+    assert json.loads(server.bodies[-1])["max_completion_tokens"] == 5
+
+
+async def test_no_more_requests_are_open_than_allowed() -> None:
+    async def slow(request: Any, body: dict[str, Any]) -> Any:
+        await asyncio.sleep(0.02)
+        return await on.echoes(request, body)
+
+    async with serving(then=slow, max_in_flight=5) as (engine, server):
+        await asyncio.gather(*(engine.complete(QUESTION) for _ in range(20)))
+    assert server.widest == 5
+
+
+async def test_a_server_that_dies_in_the_middle_ends_the_run_instead_of_failing_every_request() -> None:
+    async with serving(max_in_flight=4, breaker_s=0.05, max_attempts=2) as (engine, server):
+        assert (await engine.complete(QUESTION)).error is None
+        await server.stop()
+        kinds: list[object] = []
+
+        async def ask_on() -> None:
+            while len(kinds) < 1000:
+                kinds.append((await engine.complete(QUESTION)).error)
+
+        with pytest.raises(EngineDown, match=r"in a row failed.*connection") as caught:
+            await ask_on()
+        assert set(kinds) == {"connection"}
+        assert 7 <= len(kinds) < 100
+        assert server.base_url in str(caught.value)
+        with pytest.raises(EngineDown):
+            await engine.complete(QUESTION)
+
+
+async def test_a_key_revoked_in_the_middle_ends_the_run_at_once() -> None:
+    async with serving(max_in_flight=2, breaker_s=1000) as (engine, server):
+        server.key = "another"
+        with pytest.raises(EngineDown, match="unauthorized"):
+            await asyncio.gather(*(engine.complete(QUESTION) for _ in range(50)))
+        assert len(server.bodies) <= 10
+
+
+async def test_starting_again_after_a_breakdown_tries_again() -> None:
+    async with serving(max_in_flight=1, breaker_s=0, max_attempts=1) as (engine, server):
+        server.then = on.fails(500)
+        with pytest.raises(EngineDown):
+            await asyncio.gather(*(engine.complete(QUESTION) for _ in range(20)))
+        server.then = on.echoes
+        await engine.start()
+        assert (await engine.complete(QUESTION)).error is None
+
+
+async def test_a_connection_the_server_closed_while_idle_costs_no_attempt() -> None:
+    server = FaultServer()
+    server.keepalive_s = 0.05
+    async with server:
+        engine = Served(Endpoint(server.base_url))
+        await engine.start()
+        first = await engine.complete(QUESTION)
+        await asyncio.sleep(0.4)
+        second = await engine.complete(QUESTION)
+        await engine.close()
+    assert first.attempts == second.attempts == 1
+
+
+async def test_the_engine_must_be_started() -> None:
+    engine = Served(Endpoint("http://127.0.0.1:9/v1"))
+    with pytest.raises(EngineDown, match="start"):
+        await engine.complete(QUESTION)
+    with pytest.raises(EngineDown, match="start"):
+        _ = engine.card

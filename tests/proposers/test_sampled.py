@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from defender.errors import ConfigError, StoreError
+from defender.proposers.sampled import UNMEASURED_GAP, Sampled, SamplerName
+from defender.records import Candidate, Trial
+from defender.space import Choice, Space, load_space
+from tests.contracts.proposer import FOREIGN, ProposerContract, estimate, measured, unmeasured
+
+SMALL = Space(
+    "small",
+    {"plain": "You are an assistant.", "fair": "You are fair."},
+    {"kind": {"a": "Be kind.", "b": "Stay kind."}, "calm": {"a": "Be calm."}},
+    2,
+    ("last", "before_clauses"),
+    {"Original": Choice("plain"), "Kind": Choice("plain", (("kind", "b"),))},
+)
+WIDE = load_space(Path(__file__).parents[2] / "search_spaces" / "clauses.yaml")
+TALL = Space(
+    "tall",
+    WIDE.openings,
+    {f"idea{n}": {way: f"Sentence {n}{way}." for way in "ab"} for n in range(7)},
+    5,
+    ("last",),
+    {"Original": Choice("plain")},
+)
+PAPER = load_space(Path(__file__).parents[2] / "search_spaces" / "paper.yaml")
+
+
+def play(proposer: Sampled, rounds: int = 6, n: int = 4) -> list[Candidate]:
+    proposed: list[Candidate] = []
+    for _ in range(rounds):
+        batch = proposer.ask(n)
+        proposed.extend(batch)
+        proposer.tell([measured(candidate) for candidate in batch])
+    return proposed
+
+
+class SampledContract(ProposerContract):
+    sampler: SamplerName
+    size = 2 * (1 + 2 * 3 + 2 * 4)  # openings x (no clause; one of 3 in 2 places; 2 x 1 pairs in 2 orders, 2 places)
+
+    def make(self) -> Sampled:
+        return Sampled(SMALL, seed=3, n_startup=4, sampler=self.sampler)
+
+
+class TestSampledByTPE(SampledContract):
+    sampler = "tpe"
+
+
+class TestSampledAtRandom(SampledContract):
+    sampler = "random"
+
+
+def test_seeds_come_first_word_for_word_and_labelled() -> None:
+    proposer = Sampled(WIDE, seed=0)
+    assert proposer.ask(5) == list(WIDE.seed_candidates())
+
+
+def test_seeds_with_the_same_text_are_proposed_once() -> None:
+    twice = replace(SMALL, seeds={"Original": Choice("plain"), "Again": Choice("plain", (), "before_clauses")})
+    proposer = Sampled(twice, seed=0)
+    labels = [candidate.label for candidate in proposer.ask(6)]
+    assert labels == ["Original", "", "", "", "", ""]
+
+
+def test_the_paper_space_has_its_five_prompts_and_no_more() -> None:
+    assert {candidate.label for candidate in Sampled(PAPER, seed=1).ask(9)} == {"Original", "D1", "D2", "D3", "D4"}
+
+
+def test_no_proposal_says_more_clauses_than_the_space_allows() -> None:
+    said = [sum(slot.startswith("clause:") for slot, _ in c.parts) for c in Sampled(WIDE, seed=5).ask(60)]
+    assert max(said) == WIDE.max_clauses
+
+
+def test_sampled_clauses_come_in_many_orders() -> None:
+    ideas = list(WIDE.clauses)
+    orders = [[ideas.index(idea) for idea, _ in Choice(*_point(c)).clauses] for c in Sampled(WIDE, seed=5).ask(30)]
+    assert any(order != sorted(order) for order in orders)
+
+
+def _point(candidate: Candidate) -> tuple[str, tuple[tuple[str, str], ...]]:
+    choice = Choice.of(candidate)
+    assert choice is not None
+    return choice.opening, choice.clauses
+
+
+def test_different_seeds_search_differently() -> None:
+    assert [c.id for c in Sampled(WIDE, seed=1).ask(9)] != [c.id for c in Sampled(WIDE, seed=2).ask(9)]
+
+
+REPLAY = """
+from tests.proposers.test_sampled import WIDE, Sampled, play
+print([candidate.id for candidate in play(Sampled(WIDE, seed=11, n_startup=6))])
+"""
+
+
+def test_another_process_replays_the_same_proposals() -> None:
+    seen = []
+    for hash_seed in ("1", "2"):  # strings hash differently in each process unless told otherwise
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        done = subprocess.run(
+            [sys.executable, "-c", REPLAY], capture_output=True, text=True, check=True, env=environment,
+            cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        seen.append(done.stdout)
+    assert seen[0] == seen[1] == f"{[c.id for c in play(Sampled(WIDE, seed=11, n_startup=6))]}\n"
+
+
+def test_nothing_stays_running_and_every_told_trial_has_constraints() -> None:
+    proposer = Sampled(SMALL, seed=3, n_startup=4)
+    play(proposer, rounds=9)
+    trials = proposer.study.trials
+    assert len(trials) > SampledContract.size, "the sampler repeated itself, so duplicates were settled too"
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    assert {frozenset(trial.constraints) for trial in trials} == {frozenset({"utility", "safety", "measured"})}
+
+
+def test_a_duplicate_of_a_pending_candidate_is_settled_with_it() -> None:
+    proposer = Sampled(SMALL, seed=3)
+    batch = proposer.ask(SampledContract.size)
+    assert any(trial.state == TrialState.RUNNING for trial in proposer.study.trials)
+    proposer.tell([measured(candidate) for candidate in batch])
+    by_text: dict[str, set[float]] = {}
+    for trial in proposer.study.trials:
+        assert trial.state == TrialState.COMPLETE
+        by_text.setdefault(trial.user_attrs["candidate"], set()).add(trial.values[0])
+    assert {len(values) for values in by_text.values()} == {1}
+    assert len(by_text) == SampledContract.size < len(proposer.study.trials)
+
+
+def told_one(trial: Trial) -> optuna.trial.FrozenTrial:
+    proposer = Sampled(SMALL, seed=0)
+    (first,) = proposer.ask(1)
+    proposer.tell([replace(trial, candidate=first)])
+    return proposer.study.trials[0]
+
+
+@pytest.mark.parametrize(("corrected2", "value"), [(9.0, 3.0), (-4.0, -2.0), (0.0, 0.0)])
+def test_the_value_is_the_signed_root_of_corrected_pb_squared(corrected2: float, value: float) -> None:
+    assert told_one(Trial(FOREIGN, estimate(corrected2), {})).value == value
+
+
+def test_a_failed_trial_fails_and_is_never_feasible() -> None:
+    trial = told_one(unmeasured(FOREIGN))
+    assert trial.state == TrialState.FAIL
+    assert max(trial.constraints.values()) == UNMEASURED_GAP
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_an_estimate_that_is_not_finite_is_a_failure_not_a_value(broken: float) -> None:
+    trial = told_one(Trial(FOREIGN, replace(estimate(1.0), corrected2=broken), {"utility": -1.0}))
+    assert trial.state == TrialState.FAIL
+    assert trial.constraints["measured"] > 0
+
+
+def test_a_floor_that_was_not_measured_counts_as_missed() -> None:
+    proposer = Sampled(SMALL, seed=0)
+    one, other = proposer.ask(2)
+    kept = {"utility": -2.0, "safety": -1.0}
+    proposer.tell([Trial(one, estimate(4.0), kept), Trial(other, estimate(1.0), {"utility": -2.0, "safety": math.nan})])
+    assert proposer.study.best_trial.user_attrs["candidate"] == one.id
+    (third,) = proposer.ask(1)
+    proposer.tell([Trial(third, estimate(0.1), {"utility": -2.0})])
+    assert proposer.study.best_trial.user_attrs["candidate"] == one.id
+
+
+def test_a_run_without_floors_has_only_feasible_trials() -> None:
+    assert set(told_one(Trial(FOREIGN, estimate(1.0), {})).constraints.values()) == {0.0}
+
+
+def test_a_dropped_trial_keeps_its_estimate_as_its_value() -> None:
+    trial = told_one(Trial(FOREIGN, estimate(4.0), {}, dropped_at=1))
+    assert (trial.state, trial.value, trial.user_attrs["dropped_at"]) == (TrialState.COMPLETE, 2.0, 1)
+
+
+def test_a_foreign_point_of_the_space_joins_the_study_with_its_constraints() -> None:
+    proposer = Sampled(SMALL, seed=0)
+    foreign = SMALL.render(Choice("fair", (("calm", "a"), ("kind", "b")), "before_clauses"))
+    proposer.tell([Trial(foreign, estimate(4.0), {"utility": 1.5})])
+    joined = proposer.study.trials[-1]
+    assert (joined.value, joined.constraints["utility"]) == (2.0, 1.5)
+    assert (joined.params["opening"], joined.params["clause_kind"]) == ("fair", True)
+    assert (joined.params["rank_calm"], joined.params["rank_kind"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (),
+        (("opening", "unheard"), ("placement", "last")),
+        (("opening", "plain"), ("clause:new", "x"), ("placement", "last")),
+        (("opening", "plain"), ("placement", "nowhere")),
+        (("opening", "plain"), ("placement", "last")),
+    ],
+)
+def test_a_foreign_text_the_space_cannot_say_is_remembered_but_not_modelled(parts: tuple[tuple[str, str], ...]) -> None:
+    proposer = Sampled(SMALL, seed=0)
+    before = len(proposer.study.trials)
+    proposer.tell([measured(replace(FOREIGN, parts=parts))])
+    assert len(proposer.study.trials) == before
+    with pytest.raises(ValueError, match="exactly once"):
+        proposer.tell([measured(FOREIGN)])
+
+
+def test_a_storage_holds_the_finished_trials_once_each(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    for _ in range(2):  # a replay replaces the study, it does not add to it
+        proposer = Sampled(SMALL, 3, url, "mine")
+        batch = proposer.ask(4)
+        proposer.tell([*map(measured, batch[:2]), unmeasured(batch[2])])
+    copied = optuna.load_study(study_name="mine", storage=url).trials
+    assert sorted(trial.user_attrs["candidate"] for trial in copied) == sorted(c.id for c in batch[:3])
+    assert sorted(trial.state.name for trial in copied) == ["COMPLETE", "COMPLETE", "FAIL"]
+    assert all(trial.constraints for trial in copied)
+    assert all(trial.system_attrs["constraints"] for trial in copied), "optuna-dashboard 0.21 reads this list"
+
+
+def test_a_storage_does_not_change_what_is_proposed(tmp_path: Path) -> None:
+    stored = Sampled(SMALL, 3, f"sqlite:///{tmp_path}/optuna.db")
+    assert play(stored, rounds=2) == play(Sampled(SMALL, 3), rounds=2)
+
+
+def test_a_storage_in_a_missing_folder_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"no folder .*absent"):
+        Sampled(SMALL, 0, f"sqlite:///{tmp_path}/absent/optuna.db")
+
+
+def test_an_unknown_sampler_is_named() -> None:
+    with pytest.raises(ConfigError, match="no sampler 'cma'; choose one of tpe, random"):
+        Sampled(SMALL, 0, sampler="cma")  # type: ignore[arg-type]
+
+
+QUIET = """
+from tests.proposers.test_sampled import SMALL, Sampled, play
+import optuna, sys
+play(Sampled(SMALL, 3, f"sqlite:///{sys.argv[1]}/optuna.db"), rounds=1)
+assert optuna.logging.get_verbosity() == optuna.logging.INFO
+"""
+
+
+def test_nothing_is_printed_and_the_loggers_of_the_process_are_left_alone(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "always::UserWarning", "-c", QUIET, str(tmp_path)],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.stdout + done.stderr == ""
+
+
+def test_no_warning_is_raised() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        play(Sampled(SMALL, 3, n_startup=4), rounds=5)
+
+
+def best_found(sampler: SamplerName, world: int, n: int = 56) -> float:
+    """Search a synthetic world and return the true PB^2 of the best candidate that keeps its floor.
+
+    Every wording moves PB^2 by its own amount, later clauses count less, measurements are noisy, and helping fairness
+    may cost utility. Both samplers face the same worlds and the same noise.
+    """
+    drawn = np.random.default_rng(world)
+    effects = {(i, w): drawn.normal(0, 1.4) for i, wordings in TALL.clauses.items() for w in wordings}
+    costs = {key: drawn.normal(0, 0.5) for key in effects}
+    openings = {name: drawn.normal(0, 0.7) for name in TALL.openings}
+    noise = np.random.default_rng(world + 1000)
+    proposer = Sampled(TALL, seed=world, sampler=sampler)
+    best = math.inf
+    for _ in range(n // 8):
+        trials = []
+        for candidate in proposer.ask(8):
+            opening, said = _point(candidate)
+            true = 8 + openings[opening] + sum(effects[key] * 0.9**place for place, key in enumerate(said))
+            gap = -1.0 + sum(costs[key] for key in said)
+            trials.append(Trial(candidate, estimate(true + noise.normal()), {"utility": gap}))
+            best = min(best, true) if gap <= 0 else best
+        proposer.tell(trials)
+    return best
+
+
+def test_tpe_finds_fairer_prompts_than_random_search() -> None:
+    found = {sampler: [best_found(sampler, world) for world in range(6)] for sampler in ("random", "tpe")}
+    assert np.mean(found["tpe"]) < np.mean(found["random"]) - 0.3, found

@@ -1,0 +1,445 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from defender.bias import (
+    MIN_ITEMS,
+    compare,
+    compare_means,
+    deviations,
+    estimate,
+    mean_bounds,
+    pb_raw_of_means,
+    worst_gap,
+)
+from defender.errors import ConfigError, IncompleteMatrix
+from defender.records import Axis, FloatArray, OutcomeMatrix
+
+World = Callable[[np.random.Generator, int], list[OutcomeMatrix]]
+
+IDENTITIES = 31
+QUICK = settings(max_examples=60, deadline=None)
+PATTERN = np.random.default_rng(5).normal(size=IDENTITIES)
+PATTERN = (PATTERN - PATTERN.mean()) / PATTERN.std()
+OTHER = np.roll(PATTERN, 7)
+
+
+def matrix(
+    score_U_I: FloatArray,
+    benchmark: str = "mmlu",
+    axis: Axis = "utility",
+    missing: Mapping[str, Mapping[str, int]] | None = None,
+) -> OutcomeMatrix:
+    rows, columns = score_U_I.shape
+    return OutcomeMatrix(
+        benchmark,
+        axis,
+        tuple(f"identity-{row:02d}" for row in range(rows)),
+        tuple(f"item-{column:04d}" for column in range(columns)),
+        score_U_I,
+        np.isfinite(score_U_I).astype(np.int64),
+        missing=missing or {},
+    )
+
+
+def coins(
+    rng: np.random.Generator, items: int, effect_U: FloatArray | float = 0.0, low: float = 0.35, high: float = 0.85
+) -> FloatArray:
+    """Each identity draws on its own; items differ in difficulty, effects in points."""
+    chance_I = rng.uniform(low, high, items)
+    chance_U_I = chance_I + np.broadcast_to(np.asarray(effect_U) / 100.0, IDENTITIES)[:, None]
+    return np.where(rng.random((IDENTITIES, items)) < chance_U_I, 100.0, 0.0)
+
+
+def shared_coins(rng: np.random.Generator, items: int, effect_U: FloatArray | float = 0.0) -> FloatArray:
+    """All identities share the draw of an item: where they are treated alike they answer alike."""
+    chance_I = rng.uniform(0.35, 0.85, items)
+    chance_U_I = chance_I + np.broadcast_to(np.asarray(effect_U) / 100.0, IDENTITIES)[:, None]
+    return np.where(rng.random(items) < chance_U_I, 100.0, 0.0)
+
+
+def ratings(rng: np.random.Generator, items: int, effect_U: FloatArray | float = 0.0) -> FloatArray:
+    """Continuous scores with heavy tails."""
+    effect = np.broadcast_to(np.asarray(effect_U), IDENTITIES)[:, None]
+    return np.clip(55.0 + effect + rng.normal(0, 8, items) + 6.0 * rng.standard_t(5, (IDENTITIES, items)), 0, 100)
+
+
+def two(utility_U_I: FloatArray, safety_U_I: FloatArray) -> list[OutcomeMatrix]:
+    return [matrix(utility_U_I), matrix(safety_U_I, "do_not_answer", "safety")]
+
+
+def by_definition(matrices: Sequence[OutcomeMatrix]) -> tuple[float, float]:
+    """PB_raw and the corrected square from the formulas of the docs, with loops, equal weights."""
+    raw2, corrected2 = 0.0, 0.0
+    for axis in ("utility", "safety"):
+        scores = [m.score_U_I for m in matrices if m.axis == axis]
+        if not scores:
+            continue
+        f_U = [sum(float(np.mean(y[u])) for y in scores) / len(scores) for u in range(len(scores[0]))]
+        middle = sum(f_U) / len(f_U)
+        s2 = sum((f - middle) ** 2 for f in f_U) / len(f_U)
+        c = 0.0
+        for y in scores:
+            rows, items = y.shape
+            residual = y - y.mean(axis=1, keepdims=True) - y.mean(axis=0, keepdims=True) + y.mean()
+            mean_square = float(np.sum(residual**2)) / ((rows - 1) * (items - 1))
+            c += (rows - 1) / rows * mean_square / items / len(scores) ** 2
+        raw2 += s2
+        corrected2 += s2 - c
+    return math.sqrt(raw2), corrected2
+
+
+score_arrays = st.tuples(st.integers(2, 8), st.integers(MIN_ITEMS, 12)).flatmap(
+    lambda shape: arrays(np.float64, shape, elements=st.sampled_from([0.0, 25.0, 50.0, 100.0]))
+)
+pairs_of_arrays = st.tuples(st.integers(2, 6), st.integers(MIN_ITEMS, 9), st.integers(MIN_ITEMS, 12)).flatmap(
+    lambda shape: st.tuples(
+        arrays(np.float64, (shape[0], shape[1]), elements=st.floats(0, 100)),
+        arrays(np.float64, (shape[0], shape[2]), elements=st.floats(0, 100)),
+    )
+)
+
+
+@QUICK
+@given(pairs_of_arrays)
+def test_pb_is_what_the_definition_says(scores: tuple[FloatArray, FloatArray]) -> None:
+    found = estimate(two(*scores))
+    raw, corrected2 = by_definition(two(*scores))
+    assert found.pb_raw == pytest.approx(raw, abs=1e-9)
+    assert found.corrected2 == pytest.approx(corrected2, abs=1e-9)
+    assert found.noise_floor**2 == pytest.approx(raw**2 - corrected2, abs=1e-9)
+    assert found.pb == pytest.approx(math.sqrt(max(0.0, found.corrected2)))
+    assert found.interval.low - 1e-9 <= found.pb <= found.interval.high + 1e-9
+
+
+@QUICK
+@given(score_arrays, st.randoms(use_true_random=False))
+def test_the_order_of_identities_and_items_changes_no_digit(scores: FloatArray, shuffler: Random) -> None:
+    straight = matrix(scores)
+    rows, columns = list(range(scores.shape[0])), list(range(scores.shape[1]))
+    shuffler.shuffle(rows)
+    shuffler.shuffle(columns)
+    shuffled = replace(
+        straight,
+        identities=tuple(straight.identities[row] for row in rows),
+        items=tuple(straight.items[column] for column in columns),
+        score_U_I=scores[np.ix_(rows, columns)],
+    )
+    safety = matrix(100.0 - scores, "do_not_answer", "safety")
+    assert estimate([straight, safety]) == estimate([safety, shuffled])
+    assert compare([straight], [replace(straight, score_U_I=100.0 - scores)]) == compare(
+        [shuffled], [replace(straight, score_U_I=100.0 - scores)]
+    )
+    assert deviations([straight]) == deviations([shuffled])
+
+
+@QUICK
+@given(score_arrays, st.floats(0, 50))
+def test_adding_the_same_points_to_everybody_changes_no_bias(scores: FloatArray, points: float) -> None:
+    before, after = estimate([matrix(scores / 2)]), estimate([matrix(scores / 2 + points)])
+    assert after.corrected2 == pytest.approx(before.corrected2, abs=1e-7)
+    assert after.interval.high == pytest.approx(before.interval.high, abs=1e-6)
+    assert after.axes["utility"].mean == pytest.approx(before.axes["utility"].mean + points)
+
+
+@QUICK
+@given(score_arrays, st.floats(0.1, 0.9))
+def test_bias_scales_with_the_scores(scores: FloatArray, factor: float) -> None:
+    before, after = estimate([matrix(scores)]), estimate([matrix(scores * factor)])
+    assert after.pb_raw == pytest.approx(before.pb_raw * factor, abs=1e-7)
+    assert after.corrected2 == pytest.approx(before.corrected2 * factor**2, abs=1e-7)
+
+
+@QUICK
+@given(arrays(np.float64, 9, elements=st.floats(0, 100)))
+def test_identities_answered_alike_have_no_bias_but_the_interval_is_not_a_point(row: FloatArray) -> None:
+    found = estimate([matrix(np.tile(row, (IDENTITIES, 1)))])
+    assert found.pb_raw == 0.0
+    assert found.noise_floor == 0.0
+    assert found.interval.low == 0.0
+    assert found.interval.high > 5.0, "nine items cannot rule a difference out"
+
+
+def test_the_papers_table_is_reproduced_from_its_means() -> None:
+    utility, safety = [61.4, 60.2, 58.9, 61.1], [97.0, 95.5, 96.2, 93.1]
+    points = np.array([utility, safety]).T
+    by_distance = math.sqrt(float(np.mean(np.sum((points - points.mean(axis=0)) ** 2, axis=1))))
+    assert pb_raw_of_means({"utility": utility, "safety": safety}) == pytest.approx(by_distance, abs=1e-12)
+    assert pb_raw_of_means({"utility": utility}) == pytest.approx(float(np.std(utility)), abs=1e-12)
+
+
+def test_the_papers_pb_of_a_matrix_is_the_pb_of_its_means() -> None:
+    rng = np.random.default_rng(3)
+    found = estimate(two(coins(rng, 40, 3 * PATTERN), coins(rng, 25)))
+    means = {axis: list(found.axes[axis].by_identity.values()) for axis in ("utility", "safety")}
+    assert pb_raw_of_means(means) == pytest.approx(found.pb_raw, abs=1e-9)
+
+
+def test_a_fair_model_shows_the_papers_pb_but_no_corrected_one() -> None:
+    rng = np.random.default_rng(7)
+    found = [estimate(two(coins(rng, 60), coins(rng, 60, 0.0, 0.7, 0.9))) for _ in range(200)]
+    raw = float(np.mean([one.pb_raw for one in found]))
+    corrected2 = np.array([one.corrected2 for one in found])
+    assert raw > 5.0
+    assert raw == pytest.approx(float(np.mean([one.noise_floor for one in found])), rel=0.05)
+    assert abs(corrected2.mean()) < 3.0 * corrected2.std() / math.sqrt(len(found))
+
+
+WORLDS: dict[str, tuple[float, World]] = {
+    "fair": (0.0, lambda rng, n: two(coins(rng, n), coins(rng, n))),
+    "utility only": (2.5, lambda rng, n: two(coins(rng, n, 2.5 * PATTERN), coins(rng, n))),
+    "safety only": (4.0, lambda rng, n: two(coins(rng, n), coins(rng, n, 4.0 * PATTERN, 0.6, 0.85))),
+    "both, continuous": (math.hypot(2, 1), lambda rng, n: two(ratings(rng, n, 2 * PATTERN), ratings(rng, n, OTHER))),
+    "shared draws": (
+        math.hypot(2, 2),
+        lambda rng, n: two(shared_coins(rng, n, 2 * PATTERN), shared_coins(rng, n, 2 * OTHER)),
+    ),
+    "one identity, shared draws": (
+        10 * math.sqrt(30) / 31,
+        lambda rng, n: two(shared_coins(rng, n, -10.0 * np.eye(IDENTITIES)[3]), shared_coins(rng, n)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("items", "least"), [(30, 0.9), (200, 0.92)])
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_estimate_is_unbiased_and_the_interval_covers_the_truth(world: str, items: int, least: float) -> None:
+    truth, draw = WORLDS[world]
+    rng = np.random.default_rng(items)
+    found = [estimate(draw(rng, items)) for _ in range(150)]
+    corrected2 = np.array([one.corrected2 for one in found])
+    assert abs(corrected2.mean() - truth**2) < 3.5 * corrected2.std() / math.sqrt(len(found))
+    covered = np.mean([one.interval.low <= truth <= one.interval.high for one in found])
+    assert covered >= least
+
+
+def test_the_interval_is_not_so_wide_that_it_says_nothing() -> None:
+    rng = np.random.default_rng(11)
+    found = [estimate(WORLDS["safety only"][1](rng, 300)).interval for _ in range(60)]
+    assert np.median([interval.low for interval in found]) > 2.0
+    assert np.median([interval.high for interval in found]) < 6.0
+
+
+def test_an_axis_mean_has_an_interval_that_covers_even_near_the_ceiling() -> None:
+    rng = np.random.default_rng(13)
+    for chance in (0.6, 0.97):
+        found = [
+            estimate([matrix(np.tile(100.0 * (rng.random(60) < chance), (2, 1)))]).axes["utility"].mean_interval
+            for _ in range(300)
+        ]
+        assert np.mean([interval.low <= 100 * chance <= interval.high for interval in found]) >= 0.92
+
+
+def test_a_perfect_score_on_thirty_items_is_not_known_to_be_perfect() -> None:
+    low, high = mean_bounds([matrix(np.full((4, 30), 100.0))], "utility")
+    assert 85.0 < low < 95.0
+    assert high == 100.0
+
+
+def test_a_benchmarks_weight_counts_within_its_axis() -> None:
+    rng = np.random.default_rng(17)
+    parts = [matrix(coins(rng, 20), "mmlu"), matrix(coins(rng, 35), "gsm8k")]
+    found = estimate(parts, weights={"mmlu": 3.0, "gsm8k": 1.0})
+    means = [part.score_U_I.mean(axis=1) for part in parts]
+    assert list(found.axes["utility"].by_identity.values()) == pytest.approx(0.75 * means[0] + 0.25 * means[1])
+    noise2 = 0.75**2 * found.benchmarks["mmlu"].noise2 + 0.25**2 * found.benchmarks["gsm8k"].noise2
+    assert found.axes["utility"].noise2 == pytest.approx(noise2)
+    assert estimate(parts, weights={"mmlu": 30.0, "gsm8k": 10.0}) == found
+
+
+def test_the_number_of_items_does_not_weigh_a_benchmark() -> None:
+    rng = np.random.default_rng(19)
+    found = estimate([matrix(coins(rng, 10), "mbpp"), matrix(coins(rng, 90), "mmlu")])
+    assert found.axes["utility"].mean == pytest.approx(
+        (found.benchmarks["mbpp"].mean + found.benchmarks["mmlu"].mean) / 2
+    )
+    assert found.axes["utility"].items == 100
+
+
+def test_over_refusal_is_estimated_but_stays_out_of_pb() -> None:
+    rng = np.random.default_rng(23)
+    base = two(coins(rng, 20), coins(rng, 20))
+    guarded = estimate([*base, matrix(coins(rng, 20, 5 * PATTERN), "xstest", "over_refusal")])
+    assert guarded.axes["over_refusal"].s2 > 0
+    assert (guarded.pb_raw, guarded.interval) == (estimate(base).pb_raw, estimate(base).interval)
+
+
+def test_an_item_missing_for_one_identity_leaves_for_all() -> None:
+    scores = coins(np.random.default_rng(29), 40)
+    holed = scores.copy()
+    holed[3, [5, 6]] = np.nan
+    found = estimate([matrix(holed)])
+    kept = np.delete(scores, [5, 6], axis=1)
+    assert found.axes["utility"].dropped == 2
+    assert found.axes["utility"].items == 38
+    assert found.pb_raw == pytest.approx(by_definition([matrix(kept)])[0], abs=1e-9)
+
+
+def test_too_many_missing_items_are_refused_with_counts_and_reasons() -> None:
+    holed = coins(np.random.default_rng(31), 40)
+    holed[3, :5] = np.nan
+    lacking = {"identity-03": {"timeout": 4, "judge": 1}, "identity-04": {}}
+    with pytest.raises(
+        IncompleteMatrix, match=r"mmlu: .*5 of 40 .*identity-03 judge 1, timeout 4.*run the same"
+    ) as seen:
+        estimate([matrix(holed, missing=lacking)])
+    assert "identity-04" not in str(seen.value)
+    assert estimate([matrix(holed)], max_missing=0.2).axes["utility"].dropped == 5
+
+
+@pytest.mark.parametrize("items", [0, 1, 2])
+def test_the_noise_of_one_or_two_items_is_unknown_and_said_so(items: int) -> None:
+    with pytest.raises(IncompleteMatrix, match="at least 3 items"):
+        estimate([matrix(np.full((4, items), 100.0))])
+
+
+def test_one_identity_has_no_bias_by_definition() -> None:
+    found = estimate([matrix(coins(np.random.default_rng(37), 50)[:1])])
+    assert (found.pb_raw, found.noise_floor, found.interval.low, found.interval.high) == (0.0, 0.0, 0.0, 0.0)
+    assert found.axes["utility"].mean_interval.low < found.axes["utility"].mean
+
+
+def test_matrices_that_do_not_belong_together_are_refused() -> None:
+    rng = np.random.default_rng(41)
+    full, few = matrix(coins(rng, 10)), matrix(coins(rng, 10)[:5], "do_not_answer", "safety")
+    with pytest.raises(IncompleteMatrix, match="same identities"):
+        estimate([full, few])
+    with pytest.raises(IncompleteMatrix, match="same benchmarks"):
+        compare([full], [few])
+    with pytest.raises(ConfigError, match="once"):
+        estimate([full, full])
+    with pytest.raises(ConfigError, match="utility or safety"):
+        estimate([replace(full, axis="over_refusal")])
+    with pytest.raises(ConfigError, match="weights"):
+        estimate([full], weights={"mlmu": 1.0})
+    with pytest.raises(ValueError, match="percent"):
+        estimate([matrix(np.full((3, 5), 101.0))])
+    with pytest.raises(ValueError, match="shape"):
+        estimate([replace(full, items=full.items[1:])])
+
+
+def test_a_prompt_does_not_differ_from_itself() -> None:
+    measured = two(*(coins(np.random.default_rng(43), 40) for _ in range(2)))
+    found = compare(measured, measured)
+    assert (found.difference, found.se, found.p) == (0.0, 0.0, 1.0)
+    assert compare_means(measured, measured, "utility").p == 1.0
+
+
+def test_swapping_the_two_prompts_flips_the_sign_only() -> None:
+    rng = np.random.default_rng(47)
+    one, other = two(coins(rng, 30), coins(rng, 20)), two(coins(rng, 30, 4 * PATTERN), coins(rng, 20))
+    there, back = compare(one, other), compare(other, one)
+    assert there.difference == pytest.approx(-back.difference)
+    assert (there.se, there.p) == pytest.approx((back.se, back.p))
+    assert there.difference == pytest.approx(estimate(one).corrected2 - estimate(other).corrected2)
+
+
+def test_prompts_are_compared_on_the_items_both_have() -> None:
+    scores, other = coins(np.random.default_rng(53), 30), coins(np.random.default_rng(54), 30)
+    holed = scores.copy()
+    holed[2, 4] = np.nan
+    late = replace(matrix(other[:, 10:]), items=matrix(other).items[10:])
+    found = compare([matrix(holed)], [late])
+    assert found.items == 20
+    again = compare([matrix(scores[:, 10:])], [matrix(other[:, 10:])])
+    assert found.difference == pytest.approx(again.difference)
+    assert compare([matrix(holed)], [matrix(other)]).items == 29
+
+
+def test_the_jackknife_variance_is_that_of_leaving_items_out_one_by_one() -> None:
+    rng = np.random.default_rng(59)
+    scores, other = coins(rng, 12, 20 * PATTERN / 2), np.full((IDENTITIES, 12), 50.0)
+    left_out = [by_definition([matrix(np.delete(scores, item, axis=1))])[1] for item in range(12)]
+    jackknife = 11 / 12 * float(np.sum((np.array(left_out) - np.mean(left_out)) ** 2))
+    se2 = compare([matrix(scores)], [matrix(other)]).se ** 2
+    assert 0.5 * jackknife <= se2 <= jackknife
+
+
+@pytest.mark.parametrize(
+    ("draw", "items"),
+    [
+        (lambda rng, n: coins(rng, n, 3 * PATTERN), 30),
+        (lambda rng, n: coins(rng, n, 3 * PATTERN), 200),
+        (lambda rng, n: shared_coins(rng, n, 2 * PATTERN), 30),
+        (lambda rng, n: ratings(rng, n, 2 * PATTERN), 100),
+        (coins, 100),
+    ],
+)
+def test_equal_prompts_are_called_different_no_more_often_than_promised(
+    draw: Callable[[np.random.Generator, int], FloatArray], items: int
+) -> None:
+    rng = np.random.default_rng(61)
+    p = np.array([compare([matrix(draw(rng, items))], [matrix(draw(rng, items))]).p for _ in range(200)])
+    assert np.mean(p < 0.05) <= 0.09
+
+
+def test_a_fairer_prompt_is_recognised() -> None:
+    rng = np.random.default_rng(67)
+    p = [compare([matrix(coins(rng, 300))], [matrix(coins(rng, 300, 5 * PATTERN))]) for _ in range(40)]
+    assert np.mean([one.p < 0.05 and one.difference < 0 for one in p]) > 0.9
+
+
+def test_the_standard_error_of_a_comparison_is_the_spread_of_its_differences() -> None:
+    rng = np.random.default_rng(71)
+    found = [compare([matrix(coins(rng, 100, 4 * PATTERN))], [matrix(coins(rng, 100))]) for _ in range(200)]
+    spread = float(np.std([one.difference for one in found]))
+    assert float(np.mean([one.se for one in found])) == pytest.approx(spread, rel=0.2)
+
+
+def test_paired_means_are_compared_with_the_noise_of_their_difference() -> None:
+    rng = np.random.default_rng(73)
+    scores = coins(rng, 100)
+    worse = scores.copy()
+    worse[:, :5] = 0.0
+    found = compare_means([matrix(worse)], [matrix(scores)], "utility")
+    assert found.difference == pytest.approx(worse.mean() - scores.mean())
+    assert found.se < estimate([matrix(scores)]).axes["utility"].mean
+    assert found.interval.high < 1.0
+    with pytest.raises(IncompleteMatrix, match="safety"):
+        compare_means([matrix(worse)], [matrix(scores)], "safety")
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_deviations_hold_for_all_identities_at_once(level: float) -> None:
+    rng = np.random.default_rng(79)
+    hit = 0
+    for _ in range(100):
+        found = deviations([matrix(coins(rng, 60, 3 * PATTERN))], level=level)
+        truth = zip(found, 3 * PATTERN, strict=True)
+        hit += all(one.interval.low <= true <= one.interval.high for one, true in truth)
+    assert hit >= 100 * level - 8
+
+
+def test_the_worst_gap_names_who_loses_most() -> None:
+    rng = np.random.default_rng(83)
+    hurt = -40.0 * np.eye(IDENTITIES)[8]
+    found = worst_gap(deviations(two(coins(rng, 80), coins(rng, 80, hurt, 0.5, 0.9))))
+    assert (found.axis, found.identity) == ("safety", "identity-08")
+    assert found.interval.high < 0.0
+    assert found.deviation == pytest.approx(-40.0, abs=15.0)
+
+
+def test_an_identity_that_was_never_wrong_is_not_known_exactly() -> None:
+    scores = coins(np.random.default_rng(89), 30, 0.0, 0.95, 0.97)
+    scores[4] = 100.0
+    gap = {one.identity: one.interval for one in deviations([matrix(scores)])}["identity-04"]
+    assert gap.high - gap.low > 5.0
+
+
+@QUICK
+@given(pairs_of_arrays)
+def test_every_interval_contains_its_estimate(scores: tuple[FloatArray, FloatArray]) -> None:
+    found = estimate(two(*scores))
+    for axis in found.axes.values():
+        assert axis.mean_interval.low - 1e-9 <= axis.mean <= axis.mean_interval.high + 1e-9
+    for one in deviations(two(*scores)):
+        assert one.interval.low <= one.deviation <= one.interval.high

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from defender.decide import Floor
+from defender.errors import BudgetError, EngineDown, NothingFeasible
+from defender.records import Candidate, Request, Response
+from tests.scripted_world import WORLD, search, sitting
+
+
+def ideas(candidate: Candidate) -> set[str]:
+    return {slot.removeprefix("clause:") for slot, _ in candidate.parts if slot.startswith("clause:")}
+
+
+async def test_a_search_finds_a_prompt_with_lower_exact_pb_than_every_seed(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        result = await search(at).run()
+        seeds = search(at).plan.seeds
+    assert "ignore" in ideas(result.winner)
+    assert "refuse" not in ideas(result.winner)
+    assert all(WORLD.exact_pb(result.winner.before) < WORLD.exact_pb(seed.before) for seed in seeds)
+    assert result.confirmed[result.winner.id].pb == pytest.approx(WORLD.exact_pb(result.winner.before), abs=0.05)
+    assert {c.verdict for c in result.comparisons if c.candidate == result.winner.name} == {"better"}
+
+
+async def test_a_prompt_that_refuses_everyone_never_wins(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        result = await search(at, candidates=40).run()
+        decisions = at.store.notes("decision").values()
+    refusing = {t.candidate.id for t in result.trials if "refuse" in ideas(t.candidate)}
+    assert refusing, "the search must have met the tempting prompt"
+    assert result.winner.id not in refusing
+    assert any(d["candidate"] in refusing and "utility" in str(d["reason"]) for d in decisions)
+
+
+async def test_confirm_items_were_never_seen_by_selection(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        plan = search(at).plan
+    for name, found in plan.search.items.items():
+        assert not {item.id for item in found} & {item.id for item in plan.confirm.items[name]}
+
+
+async def test_the_budget_is_never_overshot_and_confirm_is_paid(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db", max_requests=16_000) as at:
+        result = await search(at, max_requests=16_000, candidates=100).run()
+        assert at.engine.counted == at.ledger.spent <= 16_000
+    assert result.stopped == "the search share of the budget is planned out"
+    assert result.winner.id in result.confirmed
+
+
+async def test_a_budget_too_small_for_one_block_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db", max_requests=500) as at:
+        with pytest.raises(BudgetError, match="give --max-requests"):
+            await search(at, max_requests=500).run()
+        assert at.engine.counted == 0
+
+
+async def test_every_candidate_has_a_line_on_what_became_of_it(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        result = await search(at).run()
+        said = {d["candidate"] for d in at.store.notes("decision").values()}
+    assert {t.candidate.id for t in result.trials} <= said
+
+
+async def test_a_search_killed_at_any_moment_resumes_to_the_same_decisions_and_asks_nothing_twice(
+    tmp_path: Path,
+) -> None:
+    async with sitting(tmp_path / "whole.db") as at:
+        whole = await search(at).run()
+        asked = at.engine.counted
+    for stop in (100, 1_500, 4_000, 9_000, None):
+        left = stop
+
+        def answer(request: Request) -> Response | str:
+            nonlocal left
+            if left is not None:
+                left -= 1
+                if left < 0:
+                    raise EngineDown("pulled the plug")
+            return WORLD(request)
+
+        async with sitting(tmp_path / "torn.db", answer=answer) as at:
+            if stop is None:
+                again = await search(at).run()
+            else:
+                with pytest.raises(EngineDown):
+                    await search(at).run()
+            answered = at.store.spend()["answers"]
+    assert answered == asked
+    assert again.winner == whole.winner
+    assert [c.verdict for c in again.comparisons] == [c.verdict for c in whole.comparisons]
+    assert [t.candidate for t in again.trials] == [t.candidate for t in whole.trials]
+
+
+async def test_when_nothing_keeps_the_floors_the_search_says_by_how_much(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        hopeless = search(at)
+        hopeless.plan = type(hopeless.plan)(
+            **{**vars(hopeless.plan), "floors": (Floor.parse("utility", "95"),), "max_candidates": 6}
+        )
+        with pytest.raises(NothingFeasible, match=r"utility >= 95 misses by"):
+            await hopeless.run()
