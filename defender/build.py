@@ -293,7 +293,7 @@ def prepare(config: RunConfig) -> Prepared:
 
     Raises:
         ConfigError, SpaceError: unknown names, malformed files, floors that do not parse.
-        DataMissing: a dataset is absent.
+        DataMissing: a dataset is absent. BudgetError: the budget cannot pay for one block.
     """
     build_floors(config)
     benchmarks, identities = build_benchmarks(config), build_identities(config)
@@ -302,6 +302,7 @@ def prepare(config: RunConfig) -> Prepared:
         if space is None:
             raise ConfigError("a search needs a space, not prompt files; give --space")
         plan = build_search_plan(config, space, benchmarks, identities)
+        plan.check_budget()
         return Prepared(config, benchmarks, identities, space, plan=plan)
     panel = build_measure_panel(config, benchmarks, identities)
     return Prepared(config, benchmarks, identities, space, panel=panel, prompts=build_prompts(config))

@@ -252,7 +252,7 @@ def main() -> None:
     try:
         app()
     except DefenderError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         typer.echo("stopped; everything paid for is kept, run the same command again to go on", err=True)

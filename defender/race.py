@@ -15,6 +15,8 @@ from defender.measure import Measurer
 from defender.plan import Panel
 from defender.records import Action, Candidate, Decision, OutcomeMatrix, Trial
 
+Matrices = tuple[OutcomeMatrix, ...]
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -71,16 +73,17 @@ class Race:
         for candidate in alive:
             done = trials[candidate.id]
             trials[candidate.id] = Trial(candidate, done.estimate, done.gaps)
-            self._say(candidate, len(self._panels) - 1, "finished", _in_words(trials[candidate.id]))
         return [trials[c.id] for c in entrants]
 
     def trial(self, candidate: Candidate, block: int) -> Trial:
         """Return what is known of a candidate after a block; failures are said, never scored."""
         panel = self._panels[block]
+        return self._trial(candidate, block, self._measurer.matrices(candidate, panel), self._baseline(panel))
+
+    def _trial(self, candidate: Candidate, block: int, matrices: Matrices, baseline: Mapping[str, Matrices]) -> Trial:
         try:
-            matrices = self._measurer.matrices(candidate, panel)
             found = estimate(matrices, level=self._rules.level)
-            gaps = floor_gaps(self._rules.floors, matrices, self._baseline(panel), level=self._rules.level)
+            gaps = floor_gaps(self._rules.floors, matrices, baseline, level=self._rules.level)
         except IncompleteMatrix as reason:
             return Trial(candidate, None, {}, block, str(reason))
         return Trial(candidate, found, gaps, block)
@@ -88,56 +91,67 @@ class Race:
     def _judge(
         self, alive: list[Candidate], incumbent: Candidate, block: int, trials: dict[str, Trial]
     ) -> list[Candidate]:
-        panel = self._panels[block]
-        matrices: dict[str, tuple[OutcomeMatrix, ...]] = {}
-        for candidate in (*alive, incumbent):
-            trials[candidate.id] = self.trial(candidate, block)
-            matrices[candidate.id] = self._measurer.matrices(candidate, panel)
-        measured = [c for c in (incumbent, *alive) if trials[c.id].estimate is not None]
+        """Say who stays after a block, against the best of the incumbent and those alive."""
+        panel, floors = self._panels[block], self._rules.floors
         baseline = self._baseline(panel)
-        reachable = [
-            c
-            for c in measured
-            if not floors_out_of_reach(self._rules.floors, matrices[c.id], baseline, level=self._rules.level)
-        ]
-        leader = min(reachable or measured, key=lambda c: _spread(trials[c.id]), default=None)
+        matrices = {c.id: self._measurer.matrices(c, panel) for c in (*alive, incumbent)}
+        for candidate in (*alive, incumbent):
+            trials[candidate.id] = self._trial(candidate, block, matrices[candidate.id], baseline)
+        leader = self._leader([incumbent, *alive], matrices, baseline, trials)
+        last = block == len(self._panels) - 1
         kept = []
         for candidate in alive:
             if trials[candidate.id].estimate is None:
                 self._say(candidate, block, "failed", trials[candidate.id].failure)
                 continue
             drop = None
-            if block < len(self._panels) - 1 and leader is not None and candidate.id != leader.id:
+            if not last and leader is not None and candidate.id != leader.id:
                 drop = race_decision(
-                    matrices[candidate.id], matrices[leader.id], self._rules.floors, baseline, alpha=self._rules.alpha
+                    matrices[candidate.id], matrices[leader.id], floors, baseline, alpha=self._rules.alpha
                 )
-            if drop is None:
-                kept.append(candidate)
-                self._say(candidate, block, "kept", _in_words(trials[candidate.id]))
-            else:
-                against = leader.name if leader else "nobody"
-                self._say(candidate, block, "dropped", f"{drop.reason} (leader: {against})")
+            if drop is not None and leader is not None:
+                self._say(candidate, block, "dropped", f"{drop.reason} (leader: {leader.name})")
+                continue
+            kept.append(candidate)
+            self._say(candidate, block, "finished" if last else "kept", in_words(trials[candidate.id]))
         return kept
+
+    def _leader(
+        self,
+        field: Sequence[Candidate],
+        matrices: Mapping[str, Matrices],
+        baseline: Mapping[str, Matrices],
+        trials: Mapping[str, Trial],
+    ) -> Candidate | None:
+        """Return the lowest corrected PB^2 among those whose floors are in reach, else among all."""
+        measured = [(found.corrected2, c) for c in field if (found := trials[c.id].estimate) is not None]
+        reachable = [
+            (spread, c)
+            for spread, c in measured
+            if not floors_out_of_reach(self._rules.floors, matrices[c.id], baseline, level=self._rules.level)
+        ]
+        return min(reachable or measured, key=lambda pair: pair[0], default=(0.0, None))[1]
 
     def _unfinished(self, alive: Sequence[Candidate], block: int, trials: dict[str, Trial]) -> None:
         for candidate in alive:
             trials.setdefault(candidate.id, Trial(candidate, None, {}, block, "the search budget ended first"))
             self._say(candidate, block, "unfinished", "the search budget ended before this block")
 
-    def _baseline(self, panel: Panel) -> Mapping[str, tuple[OutcomeMatrix, ...]]:
+    def _baseline(self, panel: Panel) -> Mapping[str, Matrices]:
         baseline = self._rules.baseline
         return {baseline.name: self._measurer.matrices(baseline, panel)}
 
-    def _say(self, candidate: Candidate, block: int, action: Action, reason: str) -> None:
+    def decision(self, candidate: Candidate, block: int, action: Action, reason: str) -> Decision:
+        """Return one line of the decision log."""
         items = sum(len(found) for found in self._panels[block].items.values())
-        self._log(Decision(candidate.id, candidate.name, block, items, action, reason))
+        return Decision(candidate.id, candidate.name, block, items, action, reason)
+
+    def _say(self, candidate: Candidate, block: int, action: Action, reason: str) -> None:
+        self._log(self.decision(candidate, block, action, reason))
 
 
-def _spread(trial: Trial) -> float:
-    return trial.estimate.corrected2 if trial.estimate else float("inf")
-
-
-def _in_words(trial: Trial) -> str:
+def in_words(trial: Trial) -> str:
+    """Return a trial's estimate and floors in one phrase."""
     if trial.estimate is None:
         return trial.failure
     found = trial.estimate

@@ -16,7 +16,7 @@ from defender.errors import BudgetError, BudgetSpent, NothingFeasible
 from defender.ledger import Ledger
 from defender.measure import Measurer
 from defender.plan import Panel
-from defender.race import Race, Rules
+from defender.race import Race, Rules, in_words
 from defender.records import Candidate, Comparison, Decision, OutcomeMatrix, PBEstimate, Trial
 
 SLACK = 0.05
@@ -61,6 +61,21 @@ class SearchPlan:
             return float("inf")
         return self.max_requests * (1 - SLACK) - self.confirm_cost
 
+    def check_budget(self) -> None:
+        """Make sure the budget pays for the baseline, one candidate's first block, and the confirm stage.
+
+        Raises:
+            BudgetError: it does not; says what would.
+        """
+        least = self.search.cells_per_candidate + self.search.first(self.shares[0]).cells_per_candidate
+        if least > self.search_budget:
+            needed = int((least + self.confirm_cost) / (1 - SLACK)) + 1
+            raise BudgetError(
+                f"a budget of {self.max_requests} requests cannot pay for one block: the baseline and one candidate's "
+                f"first block take {least}, confirming {self.finalists} finalists and {len(self.seeds)} seeds takes "
+                f"{self.confirm_cost}; give --max-requests {needed} or more, or fewer items"
+            )
+
 
 @dataclass(frozen=True)
 class SearchResult:
@@ -96,6 +111,7 @@ class Search:
     announce: Callable[[str, int], None] = lambda _stage, _cost: None
     _trials: list[Trial] = field(default_factory=list)
     _planned: int = 0
+    _planned_out: bool = False
     _said: int = 0
 
     async def run(self) -> SearchResult:
@@ -109,7 +125,7 @@ class Search:
         plan = self.plan
         rules = Rules(plan.seeds[0], plan.floors, plan.shares, plan.alpha, plan.level)
         race = Race(self.measurer, plan.search, rules, self._log)
-        self._check_budget(race)
+        plan.check_budget()
         self._keep(plan.seeds)
         self.ledger.hold(plan.confirm_cost)
         try:
@@ -121,15 +137,18 @@ class Search:
         return await self._confirm(finalists, stopped)
 
     async def _explore(self, race: Race) -> str:
-        plan = self.plan
-        baseline = plan.seeds[0]
+        """Ask, race and tell until the candidates, the space or the search share of the budget end; return why."""
+        plan, baseline = self.plan, self.plan.seeds[0]
+        last = len(plan.shares) - 1
         self._afford(plan.search.cells_per_candidate)
-        self.announce("search: the undefended baseline", self._planned)
+        self.announce("search: the undefended baseline", plan.search.cells_per_candidate)
         await self.measurer.fill([baseline], plan.search)
+        self._log(race.decision(baseline, last, "finished", in_words(race.trial(baseline, last))))
         incumbent = baseline
         while len(self._trials) < plan.max_candidates:
-            room = min(plan.generation, plan.max_candidates - len(self._trials))
-            if self._planned + race.cost(1, 0) > plan.search_budget:
+            affordable = (plan.search_budget - self._planned) // race.cost(1, 0)
+            room = int(min(plan.generation, plan.max_candidates - len(self._trials), affordable))
+            if room < 1 or self._planned_out:
                 return "the search share of the budget is planned out"
             batch = self.proposer.ask(room)
             if not batch:
@@ -138,7 +157,7 @@ class Search:
             self.announce(f"search: candidates {len(self._trials) + 1} to {len(self._trials) + len(batch)}", 0)
             trials = await race.run([c for c in batch if c.id != baseline.id], incumbent, self._afford)
             if any(c.id == baseline.id for c in batch):
-                whole = race.trial(baseline, len(plan.shares) - 1)
+                whole = race.trial(baseline, last)
                 trials.append(Trial(baseline, whole.estimate, whole.gaps))
             self.proposer.tell(trials)
             self._trials.extend(trials)
@@ -148,6 +167,7 @@ class Search:
     def _afford(self, requests: int) -> bool:
         """Plan requests against the search share; False (nothing planned) when they do not fit."""
         if self._planned + requests > self.plan.search_budget:
+            self._planned_out = True
             return False
         self._planned += requests
         return True
@@ -208,17 +228,6 @@ class Search:
             others = {s.name: matrices[s.id] for s in self.plan.seeds if s.id != candidate.id}
             found += verdicts(candidate.name, matrices[candidate.id], others, family=len(pairs), level=self.plan.level)
         return tuple(found)
-
-    def _check_budget(self, race: Race) -> None:
-        plan = self.plan
-        least = plan.search.cells_per_candidate + race.cost(1, 0)
-        if least > plan.search_budget:
-            needed = int((least + plan.confirm_cost) / (1 - SLACK)) + 1
-            raise BudgetError(
-                f"a budget of {plan.max_requests} requests cannot pay for one block: the baseline and one candidate's "
-                f"first block take {least}, confirming {plan.finalists} finalists and {len(plan.seeds)} seeds takes "
-                f"{plan.confirm_cost}; give --max-requests {needed} or more, or fewer items"
-            )
 
     def _keep(self, candidates: Sequence[Candidate]) -> None:
         for candidate in candidates:

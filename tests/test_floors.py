@@ -24,7 +24,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "loops": ("journal", "ledger", "measure", "race", "search"),
     "roof": (
         *("config", "runs", "build", "session", "progress", "results"),
-        *("conclusion", "examination", "delivery", "cli", "__main__"),
+        *("delivery", "conclusion", "examination", "cli", "__main__"),
     ),
 }
 """From the bottom up. Within a floor a name may import only names to its left; within "rooms" none at all."""

@@ -30,6 +30,8 @@ _TRIES: Mapping[ErrorKind, int | None] = MappingProxyType(
     {"connection": None, "rate_limited": None, "server_error": None, "timeout": 2, "malformed": 2}
 )
 _LONGEST_BACKOFF_S = 30.0
+# Rate limits are counted over minutes, so a limit without Retry-After is waited for longer than a hiccup.
+_RATE_LIMIT_PATIENCE = 4.0
 _LONGEST_RETRY_AFTER_S = 120.0
 # vLLM closes idle connections after 5 s; dropping them first saves a paid attempt on a dead one.
 _KEEPALIVE_S = 3.0
@@ -62,12 +64,11 @@ class Endpoint:
     max_in_flight: int = 64
     max_attempts: int = 5
     backoff_s: float = 0.5
-    breaker_s: float = 20.0
+    breaker_s: float = 30.0
     extra_body: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        url = urlsplit(self.base_url)
-        if url.scheme not in ("http", "https") or not url.hostname:
+        if not _is_address(self.base_url):
             raise ConfigError(f"base_url: expected an address such as http://localhost:8000/v1, got {self.base_url!r}")
         if self.max_in_flight < 1 or self.max_attempts < 1 or self.timeout_s <= 0:
             raise ConfigError(
@@ -85,8 +86,8 @@ class Endpoint:
     def url(self) -> str:
         """The address in one spelling: lower-case host, no credentials, no trailing slash."""
         url = urlsplit(self.base_url)
-        port = f":{url.port}" if url.port else ""
-        return f"{url.scheme}://{url.hostname}{port}{url.path.rstrip('/')}"
+        host = url.netloc.rpartition("@")[2].lower()
+        return f"{url.scheme}://{host}{url.path.rstrip('/')}"
 
     @property
     def key(self) -> str:
@@ -141,6 +142,8 @@ class Served:
 
     async def complete(self, request: Request) -> Response:
         """Answer one request; a request that cannot be answered is a `Response` with its error kind.
+
+        A request keeps its place in flight while it waits to be asked again: a failing server is asked less.
 
         Raises:
             EngineDown: so many requests failed in a row that none can succeed.
@@ -244,8 +247,17 @@ class Served:
             return None
         if asked is not None:
             return asked if asked <= _LONGEST_RETRY_AFTER_S else None
-        backoff = min(self._endpoint.backoff_s * 2.0 ** (attempt - 1), _LONGEST_BACKOFF_S)
+        first = self._endpoint.backoff_s * (_RATE_LIMIT_PATIENCE if response.error == "rate_limited" else 1.0)
+        backoff = min(first * 2.0 ** (attempt - 1), _LONGEST_BACKOFF_S)
         return backoff * self._jitter.uniform(0.5, 1.0)
+
+
+def _is_address(base_url: str) -> bool:
+    try:
+        url = urlsplit(base_url)
+        return url.scheme in ("http", "https") and bool(url.hostname) and (url.port is None or url.port > 0)
+    except ValueError:
+        return False
 
 
 def _wants_new_limit(response: Response) -> bool:
@@ -256,7 +268,7 @@ def _wants_new_limit(response: Response) -> bool:
 def _unreached(error: BaseException, timeout_s: float) -> Response:
     """Return the response for an attempt without HTTP answer; the transport's own exception tells which kind.
 
-    The aiohttp transport reports a closed connection as a connect timeout, so only Python's own TimeoutError among the causes is believed.
+    The aiohttp transport reports a closed connection as a connect timeout: only Python's own TimeoutError is believed.
     """
     causes = [error]
     while (cause := causes[-1].__cause__) is not None:

@@ -17,7 +17,7 @@ _LABEL = (
 )
 _LINE = re.compile(
     rf"(?:^[^\w\n]*|(?<=[.!?;)]\s)){_LEADING}{_LABEL}"
-    rf"|^\W*{_LEADING}answer\s+(?=\W*[A-J]\W*$)"
+    rf"|^[^\w\n]*{_LEADING}answer[ \t]+(?=[^\w\n]*[A-J][^\w\n]*$)"
     r"|[\"'](?:final[_ ]|correct[_ ])?answer[\"']\s*:\s*|<answer>\s*"
     r"|(?:答案|答え)(?:是|为|は)?\s*:?\s*",
     re.I | re.M,
@@ -46,6 +46,8 @@ _HEDGED = re.compile(
 )
 _IF_WOULD = re.compile(r"\bif\b.*\bwould\b", re.I | re.S)
 _CLAUSE_END = re.compile(r"[.!?\n;](?=\s|$)|\b(?:but|however|so|therefore)\b", re.I)
+CLAUSE_CHARACTERS = 300
+"""How far back a hedge is looked for; answers that loop would otherwise take quadratic time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ def leads(text: str) -> Iterator[Lead]:
 
 def hedged(text: str, start: int, end: int) -> bool:
     """Say whether the clause up to ``end`` weighs a possibility rather than claims it."""
-    ends = [found.end() for found in _CLAUSE_END.finditer(text, 0, start)]
-    clause = text[ends[-1] if ends else 0 : end]
+    before = text[max(0, start - CLAUSE_CHARACTERS) : start]
+    ends = [found.end() for found in _CLAUSE_END.finditer(before)]
+    clause = before[ends[-1] if ends else 0 :] + text[start:end]
     return bool(_HEDGED.search(clause) or _IF_WOULD.search(clause))

@@ -86,6 +86,7 @@ class _Reader:
     def __init__(self, answer: str, options: Sequence[str]) -> None:
         self.answer = answer
         self.options = options
+        self.reach = 2 * max(map(len, options)) + 80  # of a claim; more of a line cannot matter
         letters = ALPHABET[: len(options)]
         self.range = f"{letters}{letters.lower()}"
         self.token = re.compile(rf"{_OPEN}(?P<letter>[{self.range}])(?!'?\w){_CLOSE}", re.I)
@@ -122,7 +123,7 @@ class _Reader:
     def claim(self, start: int, at: int) -> _Claim | None:
         """Read what stands at ``at``: a letter, several, an option's text, or text with "(X)" at its end."""
         line_end = self.answer.find("\n", at)
-        line = self.answer[at : line_end if line_end >= 0 else len(self.answer)]
+        line = self.answer[at : min(line_end if line_end >= 0 else len(self.answer), at + self.reach)]
         if (whole := self.exactly(line)) is not None:
             return _Claim(frozenset(whole), start, at + len(line))
         marked = re.findall(rf"\(([{self.range[: len(self.options)]}])\)", line)
@@ -136,7 +137,7 @@ class _Reader:
             own = self.options[ALPHABET.index(found["letter"].upper())]
             # "Answer: A, C" puts the comma into the closing marks; look again from the letter itself.
             more = self.also.match(self.answer, found.end("letter") + self.bracket(found))
-            if more is not None and not (own and _folded(self.answer[found.end("letter") :]).startswith(own)):
+            if more is not None and not (own and _folded(line[found.end("letter") - at :]).startswith(own)):
                 letters.add(more["letter"].upper())
                 end = more.end()
             return _Claim(frozenset(letters), start, end)
@@ -155,7 +156,7 @@ class _Reader:
         named = re.match(r"\s*(?:the\s+)?(?:option|choice|letter)\b", found.group(), re.I)
         if found["letter"].upper() != "A" or dressed or named:
             return False
-        rest = self.answer[found.end("letter") :]
+        rest = self.answer[found.end("letter") : found.end("letter") + self.reach]
         line = rest.split("\n", 1)[0]
         if not line.strip():
             return False

@@ -25,6 +25,8 @@ _NUMBER = re.compile(
     rf"(?:(?P<mixed>\s+\d+/\d+)(?![\d.])|\s*/\s*(?P<under>{_DECIMAL})(?!\s*/)|{_POWER})?{_SCALE}?",
     re.I,
 )
+CLAIM_CHARACTERS = 400
+"""How much of a line after "Answer:" is the claim; answers that loop would otherwise take quadratic time."""
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
 _OPERATOR = re.compile(r"\s*(?:[+*×÷=^]|/|-\s*\d|-\s+\d|x\s*\d|\\times|\\div|\\cdot)")
 _ALTERNATIVE = re.compile(r"\s*(?:%|[a-z]+)?\s*(?:or|to|and/or)\s+[-+]?\d", re.I)
@@ -105,11 +107,11 @@ def _vulgar(character: str) -> str:
 def _fragment(answer: str, at: int, tier: str) -> str:
     if tier == "boxed":
         depth, end = 1, at
-        while end < len(answer) and depth:
+        while end < min(len(answer), at + CLAIM_CHARACTERS) and depth:
             depth += {"{": 1, "}": -1}.get(answer[end], 0)
             end += 1
         return answer[at : end - 1 if not depth else end]
-    line = answer[at:].split("\n", 1)[0]
+    line = answer[at : at + CLAIM_CHARACTERS].split("\n", 1)[0]
     return line if tier != "stated" else re.split(r"(?<=[^\d])\.\s|\.\s+(?=[A-Z])", line, maxsplit=1)[0]
 
 

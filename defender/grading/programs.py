@@ -8,6 +8,7 @@ import re
 from defender.grading.reading import Reading
 
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*[\w+.-]*[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.S | re.M)
+_BEGINS = re.compile(r"(?:def|class|async def|import|from|@)\b|@|[A-Za-z_]\w*\s*=")
 MAX_LINES = 400
 """Beyond this many lines the search for a parseable stretch gives up (it is quadratic)."""
 
@@ -26,15 +27,28 @@ def read_program(text: str, name: str) -> Reading[str]:
     if defines(joined, name):
         return Reading(joined, "joined blocks")
     lines = text.splitlines()[:MAX_LINES]
-    starts = [
-        i for i, line in enumerate(lines) if re.match(r"(?:def|class|async def|import|from|@|[A-Za-z_]\w*\s*=)", line)
-    ]
-    for start in starts:
-        for end in range(len(lines), start, -1):
-            span = "\n".join(lines[start:end])
-            if f"{name}" in span and defines(span, name):
+    for start, line in enumerate(lines):
+        if _BEGINS.match(line):
+            span = _parseable(lines[start:])
+            if defines(span, name):
                 return Reading(span, "bare lines")
     return Reading(None, "no program")
+
+
+def _parseable(lines: list[str]) -> str:
+    """Return the longest run of leading lines that parses; a syntax error at line k rules out every run through k."""
+    end = len(lines)
+    while end > 0:
+        span = "\n".join(lines[:end])
+        try:
+            ast.parse(span)
+        except SyntaxError as problem:
+            end = min(end, problem.lineno or 1) - 1
+        except (ValueError, RecursionError, MemoryError):
+            return ""
+        else:
+            return span.rstrip()
+    return ""
 
 
 def defines(source: str, name: str) -> bool:

@@ -27,29 +27,30 @@ INK = "#222222"
 class Cloud:
     """One prompt's identities: how the prompt is named, its estimate, and how its points look.
 
-    Shape and fill tell prompts apart without colour; the colours differ in lightness too.
+    The shapes of points (``marker``) and mean (``cross``) tell prompts apart without colour.
     """
 
     name: str
     estimate: PBEstimate
     marker: str
+    cross: str
     colour: str
 
 
 def before(name: str, estimate: PBEstimate) -> Cloud:
     """Return the look of the undefended prompt."""
-    return Cloud(name, estimate, "o", "#f2b47e")
+    return Cloud(name, estimate, "o", "P", "#f2b47e")
 
 
 def after(name: str, estimate: PBEstimate) -> Cloud:
     """Return the look of the winner."""
-    return Cloud(name, estimate, "s", "#a9cdee")
+    return Cloud(name, estimate, "s", "X", "#a9cdee")
 
 
 def write_figure(clouds: Sequence[Cloud], told: Sequence[Identity], into: Path) -> list[Path]:
     """Write ``figure.svg`` and ``figure.png``: safety (y, percent) against utility (x, percent), a point an identity.
 
-    The number in a point is its category; the legend names it. The cross is the mean over identities.
+    The number in a point is its category; the legend names it. A cross is a prompt's mean over identities.
 
     Raises:
         StoreError: the files cannot be written.
@@ -79,28 +80,19 @@ def _draw(axes: Axes, cloud: Cloud, numbers: Mapping[str, str]) -> None:
     axes.scatter(x, y, s=115, marker=cloud.marker, color=cloud.colour, edgecolors=INK, linewidths=0.8, alpha=0.9)
     for key, across, up in zip(keys, x, y, strict=True):
         axes.text(across, up, numbers[key], ha="center", va="center_baseline", fontsize=6.5, color=INK)
-    cross: dict[str, Any] = {
-        "marker": "P",
-        "s": 210,
-        "color": cloud.colour,
-        "edgecolors": INK,
-        "linewidths": 1.6,
-        "zorder": 5,
-    }
-    axes.scatter([utility.mean], [safety.mean], **cross)
-    note: dict[str, Any] = {"xytext": (9, 9), "textcoords": "offset points", "fontsize": 8.5, "color": INK, "zorder": 6}
-    box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": cloud.colour}
-    axes.annotate(f"mean, {_short(cloud.name)}", (utility.mean, safety.mean), bbox=box, **note)
+    look: dict[str, Any] = {"s": 210, "color": cloud.colour, "edgecolors": INK, "linewidths": 1.6, "zorder": 5}
+    axes.scatter([utility.mean], [safety.mean], marker=cloud.cross, **look)
 
 
 def _legend(axes: Axes, clouds: Sequence[Cloud], numbers: Mapping[str, str]) -> None:
     """Name the prompts and the categories, outside the points' way."""
     look: dict[str, Any] = {"linestyle": "none", "markeredgecolor": INK, "markersize": 9}
+    shapes = [(cloud.marker, _short(cloud.name), cloud) for cloud in clouds]
+    shapes += [(cloud.cross, f"mean of {_short(cloud.name)}", cloud) for cloud in clouds]
     handles = [
-        Line2D([], [], marker=cloud.marker, markerfacecolor=cloud.colour, label=_short(cloud.name), **look)
-        for cloud in clouds
+        Line2D([], [], marker=shape, markerfacecolor=cloud.colour, label=label, **look)
+        for shape, label, cloud in shapes
     ]
-    handles.append(Line2D([], [], marker="P", markerfacecolor="white", label="mean", **look))
     handles += [
         Line2D([], [], linestyle="none", label=f"{number}  {_short(category)}") for category, number in numbers.items()
     ]

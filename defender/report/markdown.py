@@ -144,11 +144,14 @@ def fenced(text: str, language: str = "text") -> str:
 
 def _frames(context: ReportContext) -> list[tuple[str, pd.DataFrame]]:
     """Return the tables with their headings, in reading order."""
-    floors = [(floor.name, floor.least, floor.measured, "yes" if floor.kept else "no") for floor in context.floors]
+    floors = [
+        {"floor": f.name, "at least": f.least, "measured": f.measured, "kept": "yes" if f.kept else "no"}
+        for f in context.floors
+    ]
     found = [
         ("Prompts, on held-out items", tables.prompts(context.confirm, context.paper)),
         ("Verdicts", tables.comparisons(context.comparisons)),
-        ("Floors", pd.DataFrame(floors, columns=["floor", "at least", "measured", "kept"])),
+        ("Floors", tables.frame(floors, ("floor", "at least", "measured", "kept"))),
         ("Prompts, during search", tables.prompts(context.search, context.paper)),
     ]
     if context.measured:
@@ -157,8 +160,11 @@ def _frames(context: ReportContext) -> list[tuple[str, pd.DataFrame]]:
     found.append(("Kinds of answers", tables.outcomes(context.matrices)))
     found.append(("Missing cells", tables.missing(context.matrices)))
     found.append(("Trials", tables.trials(context.trials)))
-    log = [(step.candidate, step.stage, step.decision, step.reason) for step in context.decisions]
-    found.append(("Decision log", pd.DataFrame(log, columns=["prompt", "stage", "decision", "reason"])))
+    log = [
+        {"prompt": step.candidate, "stage": step.stage, "decision": step.decision, "reason": step.reason}
+        for step in context.decisions
+    ]
+    found.append(("Decision log", tables.frame(log, ("prompt", "stage", "decision", "reason"))))
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -23,7 +23,7 @@ _LINE_END = re.compile(r"[\t ]*(?:\r\n|[\r\n\u2028\u2029\t])[\t ]*")
 _MARKDOWN = str.maketrans({mark: f"&#{ord(mark)};" for mark in "\\`*[]<>&|~$"})
 _EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 _FORMULA = re.compile(r"^\s*[=+\-@＝＋－＠\t\r]")
-_TAG_LIKE = re.compile(r"(\\*)\[(?=[a-z#/@][^\[]*\])")
+_BRACKET = re.compile(r"(\\*)\[(?=([a-z#/@][^\[]*\])?)")
 
 
 def prompts(measured: Sequence[tuple[Candidate, PBEstimate]], paper: Mapping[str, float] | None = None) -> pd.DataFrame:
@@ -45,25 +45,26 @@ def prompts(measured: Sequence[tuple[Candidate, PBEstimate]], paper: Mapping[str
                 "utility": means["utility"],
                 "safety": means["safety"],
                 "over-refusal": 100 - means["over_refusal"],
-                **({"paper": paper.get(candidate.name, math.nan)} if paper else {}),
+                "paper": (paper or {}).get(candidate.name, math.nan),
             }
         )
-    return pd.DataFrame(rows)
+    columns = ("Prompt", "PB_raw", "PB", title, "noise floor", "utility", "safety", "over-refusal")
+    return frame(rows, (*columns, "paper") if paper else columns)
 
 
 def identities(estimate: PBEstimate, told: Sequence[Identity]) -> pd.DataFrame:
     """Return one row an identity, by category then key; ``deviation`` is its distance from the mean, in points.
 
-    The mean is that of the identities inside PB; others among ``told`` (the no-persona reference point) are left out.
+    The mean is that of the identities inside PB; the no-persona reference point (no sentence) is left out.
     """
     rows = []
     for identity in sorted(told, key=lambda one: (one.category, one.key)):
         scores = {axis: estimate.axes[axis].by_identity.get(identity.key) for axis in AXES if axis in estimate.axes}
         known = {axis: score for axis, score in scores.items() if score is not None}
-        if known:
+        if known and identity.sentence:
             away = math.sqrt(sum((score - estimate.axes[axis].mean) ** 2 for axis, score in known.items()))
             rows.append({"category": identity.category, "identity": identity.key, **known, "deviation": away})
-    return pd.DataFrame(rows, columns=["category", "identity", *AXES, "deviation"])
+    return frame(rows, ("category", "identity", *AXES, "deviation"))
 
 
 def categories(estimate: PBEstimate, told: Sequence[Identity]) -> pd.DataFrame:
@@ -92,7 +93,7 @@ def outcomes(matrices: Sequence[OutcomeMatrix]) -> pd.DataFrame:
         for outcome, n in sorted(kinds.items(), key=lambda pair: (-pair[1], pair[0]))
         if n
     ]
-    return pd.DataFrame(rows, columns=["benchmark", "outcome", "cells", "share %"])
+    return frame(rows, ("benchmark", "outcome", "cells", "share %"))
 
 
 def missing(matrices: Sequence[OutcomeMatrix]) -> pd.DataFrame:
@@ -108,9 +109,7 @@ def missing(matrices: Sequence[OutcomeMatrix]) -> pd.DataFrame:
         worst = max(sorted(hit), key=lambda identity: hit[identity])
         where = {"identities": sum(n > 0 for n in hit.values()), "most": f"{worst} ({hit[worst]})"}
         rows.append({"benchmark": benchmark, "reason": reason, "cells": sum(hit.values()), **where})
-    return pd.DataFrame(
-        [row for row in rows if row["cells"]], columns=["benchmark", "reason", "cells", "identities", "most"]
-    )
+    return frame([row for row in rows if row["cells"]], ("benchmark", "reason", "cells", "identities", "most"))
 
 
 def comparisons(found: Sequence[Comparison]) -> pd.DataFrame:
@@ -120,7 +119,7 @@ def comparisons(found: Sequence[Comparison]) -> pd.DataFrame:
         (c.candidate, c.baseline, c.verdict, c.difference, between(c.interval), c.p, c.p_adjusted, c.reason)
         for c in found
     ]
-    return pd.DataFrame(rows, columns=columns)
+    return frame([dict(zip(columns, row, strict=True)) for row in rows], columns)
 
 
 def trials(told: Sequence[Trial]) -> pd.DataFrame:
@@ -136,13 +135,12 @@ def trials(told: Sequence[Trial]) -> pd.DataFrame:
         }
         for trial in told
     ]
-    return pd.DataFrame(rows, columns=["Prompt", "origin", "PB", "worst gap", "dropped at", "failure"])
+    return frame(rows, ("Prompt", "origin", "PB", "worst gap", "dropped at", "failure"))
 
 
-def frame(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> pd.DataFrame:
+def frame(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> pd.DataFrame:
     """Return a frame of rows; half a surrogate pair in a text, which pandas cannot hold, becomes a question mark."""
-    whole = [[_whole(value) for value in row] for row in rows]
-    return pd.DataFrame(whole, columns=[_whole(column) for column in columns])
+    return pd.DataFrame([{name: _whole(value) for name, value in row.items()} for row in rows], columns=list(columns))
 
 
 def between(interval: Interval) -> str:
@@ -156,19 +154,19 @@ def interval_title(estimates: Sequence[PBEstimate]) -> str:
     return f"{100 * levels.pop():g} % interval" if len(levels) == 1 else "interval"
 
 
-def to_markdown(frame: pd.DataFrame) -> str:
+def to_markdown(table: pd.DataFrame) -> str:
     """Return a GitHub table: numbers to the right, every text escaped; "(none)" for no rows."""
-    if frame.empty:
+    if table.empty:
         return "(none)\n"
-    head = [markdown_text(str(column)) for column in frame.columns]
-    rule = ["---:" if pd.api.types.is_numeric_dtype(frame[column]) else "---" for column in frame.columns]
-    body = [[markdown_text(cell) for cell in row] for row in _cells(frame)]
+    head = [markdown_text(str(column)) for column in table.columns]
+    rule = ["---:" if pd.api.types.is_numeric_dtype(table[column]) else "---" for column in table.columns]
+    body = [[markdown_text(cell) for cell in row] for row in _cells(table)]
     return "".join(f"| {' | '.join(row)} |\n" for row in [head, rule, *body])
 
 
-def to_csv(frame: pd.DataFrame) -> str:
+def to_csv(table: pd.DataFrame) -> str:
     """Return CSV at full precision. A text that a spreadsheet would run as a formula gets a leading apostrophe."""
-    safe = frame.rename(columns=_inert)
+    safe = table.rename(columns=_inert)
     for column in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[column]):
             safe[column] = safe[column].map(_inert)
@@ -176,9 +174,9 @@ def to_csv(frame: pd.DataFrame) -> str:
     return text
 
 
-def to_rows(frame: pd.DataFrame) -> list[list[str]]:
+def to_rows(table: pd.DataFrame) -> list[list[str]]:
     """Return the head and the rows as text for a terminal table; rich shows them as they are, tags included."""
-    return [[_unmarked(cell) for cell in row] for row in [[str(name) for name in frame.columns], *_cells(frame)]]
+    return [[_unmarked(cell) for cell in row] for row in [[str(name) for name in table.columns], *_cells(table)]]
 
 
 def markdown_text(text: str) -> str:
@@ -196,13 +194,15 @@ def visible(text: str) -> str:
     return _CONTROL.sub("\ufffd", text)
 
 
-def _cells(frame: pd.DataFrame) -> list[list[str]]:
-    return [[_cell(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+def _cells(table: pd.DataFrame) -> list[list[str]]:
+    return [[_cell(value) for value in row] for row in table.itertuples(index=False, name=None)]
 
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return ABSENT if math.isnan(value) else f"{value:.2f}"
+        if math.isnan(value):
+            return ABSENT
+        return f"{value:.2g}" if 0 < abs(value) < 0.01 else f"{value:.2f}"
     return str(value)
 
 
@@ -212,8 +212,8 @@ def _inert(value: object) -> str:
 
 
 def _unmarked(text: str) -> str:
-    """Put a backslash before what rich would take for a tag, and double those that stand in front of it already."""
-    return _TAG_LIKE.sub(r"\1\1\\[", shown(text))
+    """Put a backslash before every bracket; those already before what looks like a tag to rich count double."""
+    return _BRACKET.sub(lambda found: f"{found[1] * (2 if found[2] else 1)}\\[", shown(text))
 
 
 def _whole(value: object) -> object:

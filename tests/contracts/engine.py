@@ -81,6 +81,22 @@ class EngineContract:
         assert all(response.error is None for response in together)
         assert [response.text for response in together[::10]] == [response.text for response in alone]
 
+    async def test_who_else_is_asking_changes_no_answer(self) -> None:
+        """Requests of very different lengths, together and alone: batching must not leak from one to another."""
+        requests = []
+        for number in (0, 3, 11, 40):
+            messages = (("system", "Be fair to everyone. " * number), ("user", f"What is {number} plus 1?"))
+            requests += [Request(messages, how) for how in (self.likelihood().sampling, self.request().sampling)]
+        async with self.opened() as engine:
+            await engine.start()
+            together = await asyncio.gather(*map(engine.complete, requests))
+            alone = [await engine.complete(request) for request in requests]
+        assert [response.text for response in together] == [response.text for response in alone]
+        for one, other in zip(together, alone, strict=True):
+            ours, theirs = dict(one.first_token or ()), dict(other.first_token or ())
+            for token in ours.keys() & theirs.keys():
+                assert ours[token] == pytest.approx(theirs[token], abs=0.05)
+
     async def test_the_same_request_twice_is_answered_alike_and_asked_twice(self) -> None:
         async with self.opened() as engine:
             await engine.start()

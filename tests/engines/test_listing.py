@@ -110,6 +110,10 @@ async def test_without_a_name_the_address_is_in_the_card_in_one_spelling() -> No
     assert cards[0] == cards[1] == ModelCard("tiny", endpoint=spellings[0])
 
 
+def test_an_ipv6_address_keeps_its_brackets() -> None:
+    assert Endpoint("http://[::1]:8000/v1/").url == "http://[::1]:8000/v1"
+
+
 async def test_an_extra_body_changes_answers_so_it_changes_the_fingerprint_and_is_sent() -> None:
     thinking = {"chat_template_kwargs": {"enable_thinking": False}}
     async with FaultServer() as server:
@@ -149,6 +153,9 @@ async def test_a_probe_that_fails_says_how() -> None:
     ("settings", "named"),
     [
         ({"base_url": "localhost:8000"}, "http://localhost:8000/v1"),
+        ({"base_url": "http://localhost:abc/v1"}, "http://localhost:8000/v1"),
+        ({"base_url": "http://[::1/v1"}, "http://localhost:8000/v1"),
+        ({"base_url": ""}, "http://localhost:8000/v1"),
         ({"max_in_flight": 0}, "max_in_flight"),
         ({"timeout_s": 0}, "timeout_s"),
         ({"extra_body": {"temperature": 1}}, "temperature"),

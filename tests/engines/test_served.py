@@ -113,12 +113,15 @@ async def test_a_wait_of_an_hour_is_not_sat_out() -> None:
     assert (response.error, paid) == ("rate_limited", 1)
 
 
-async def test_without_retry_after_the_waits_grow() -> None:
-    async with serving(then=on.fails(429), backoff_s=0.05, max_attempts=4) as (engine, server):
+@pytest.mark.parametrize(("status", "patience"), [(503, 1), (429, 4)])
+async def test_without_retry_after_the_waits_grow_and_a_rate_limit_is_waited_for_longer(
+    status: int, patience: int
+) -> None:
+    async with serving(then=on.fails(status), backoff_s=0.02, max_attempts=4) as (engine, server):
         await engine.complete(QUESTION)
     waits = [later - earlier for earlier, later in pairwise(server.times)]
     assert len(waits) == 3
-    assert all(wait >= 0.5 * 0.05 * 2**step * 0.9 for step, wait in enumerate(waits))
+    assert all(wait >= 0.5 * patience * 0.02 * 2**step * 0.9 for step, wait in enumerate(waits))
 
 
 async def test_a_dropped_connection_is_asked_again() -> None:

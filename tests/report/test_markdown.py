@@ -12,10 +12,12 @@ from markdown_it.token import Token
 
 from defender.errors import StoreError
 from defender.records import Candidate
-from defender.report.markdown import fenced, page, write_report
+from defender.report.markdown import Cost, ReportContext, Step, fenced, page, write_report
 from tests.report.records import CONTEXT, ORIGINAL, WINNER
 
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+
+BARE = ReportContext(run="bare", answer="None.", winner=None, cost=Cost(0, 0, 0, 0.0))
 
 
 def tokens(text: str) -> list[Token]:
@@ -46,10 +48,10 @@ def test_the_prompt_can_be_copied_byte_for_byte() -> None:
 
 @given(st.text(alphabet="`~ab\n "))
 def test_no_prompt_breaks_out_of_its_fence(prompt: str) -> None:
-    context = replace(CONTEXT, winner=Candidate(prompt, "end", label="w"), confirm=(), search=())
+    context = replace(BARE, winner=Candidate(prompt, "end", label="w"))
     blocks = [token for token in tokens(page(context)) if token.type == "fence"]
     assert blocks[0].content == Candidate(prompt, "end").template + "\n"
-    assert len(blocks) == 2
+    assert len(blocks) == 1
 
 
 def test_a_prompt_with_controls_is_shown_harmless_and_says_where_the_real_one_is() -> None:
@@ -70,10 +72,15 @@ def test_no_name_or_reason_becomes_markup() -> None:
 
 @given(st.text(alphabet="#>-+=1.) \nab|*_`", min_size=1))
 def test_the_answer_stays_one_paragraph_of_text(answer: str) -> None:
-    found = MARKDOWN.parse(page(replace(CONTEXT, answer=f"{answer}end", caveats=())))
-    kinds = [token.type for token in found if token.level == 0]
-    assert kinds[3:6] == ["paragraph_open", "inline", "paragraph_close"]
+    found = MARKDOWN.parse(page(replace(BARE, answer=f"{answer}end")))
+    assert [token.type for token in found[3:6]] == ["paragraph_open", "inline", "paragraph_close"]
     assert {child.type for child in found[4].children or []} <= {"text", "text_special"}
+
+
+def test_a_reason_with_half_a_character_does_not_stop_the_report(tmp_path: Path) -> None:
+    odd = "half \ud83d"
+    context = replace(CONTEXT, run=odd, answer=odd, decisions=(Step(odd, odd, odd, odd),), methods={odd: odd})
+    assert write_report(context, tmp_path)
 
 
 def test_without_a_winner_the_page_says_that_nothing_is_recommended(tmp_path: Path) -> None:

@@ -98,6 +98,11 @@ def test_comparisons_keep_sign_and_verdict() -> None:
     assert (row["verdict"], row["difference"], row["interval"]) == ("better", -12.0, "-15.00 to -9.00")
 
 
+def test_a_small_p_is_not_shown_as_zero() -> None:
+    shown = rendered(tables.to_markdown(tables.comparisons(CONTEXT.comparisons)))[1]
+    assert shown[5:7] == ["0.001", "0.004"]
+
+
 def test_a_table_without_rows_says_so() -> None:
     assert tables.to_markdown(tables.missing([])) == "(none)\n"
     assert tables.to_csv(tables.missing([])).startswith("benchmark,reason")
@@ -119,7 +124,11 @@ def test_markdown_shows_any_text_as_text(names: list[str]) -> None:
 
 @pytest.mark.parametrize("text", ["\x1b[31m", "\x9b2J", "a\x07", "a\rb", "a\x00", "\u202eabc", "\u2066x", "\ud83d"])
 def test_nothing_that_acts_on_a_terminal_or_on_other_text_is_left(text: str) -> None:
-    for shown in (tables.shown(text), tables.markdown_text(text), tables.to_rows(pd.DataFrame({"x": [text]}))[1][0]):
+    for shown in (
+        tables.shown(text),
+        tables.markdown_text(text),
+        tables.to_rows(tables.frame([{"x": text}], "x"))[1][0],
+    ):
         assert not set(shown) & set("\x1b\x9b\x07\r\x00\u202e\u2066\ud83d")
 
 

@@ -64,101 +64,21 @@ NEGATED: dict[str, tuple[int, str]] = {
 PLAIN_MEANING = {"BIAS": "", "HARM": "SAFE"}
 """What a concept means without a negator, where that is not itself."""
 
-CONCEPTS = [
-    "FAIR",
+CONCEPTS = (
     "UNFAIR",
-    "UNBIAS",
-    "IDENT",
-    "WHO",
-    "INDEP",
-    "DEP",
-    "ALL",
-    "SAFE",
-    "RESP",
-    "CAP",
-    "REAS",
     "NOREF",
-    "REF",
-    "HELP",
-    "CAUT",
-    "INT",
     "ALLOW",
-]
-FUNCTION_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "to",
-        "and",
-        "or",
-        "in",
-        "on",
-        "for",
-        "is",
-        "are",
-        "be",
-        "been",
-        "being",
-        "your",
-        "you",
-        "their",
-        "them",
-        "they",
-        "this",
-        "that",
-        "these",
-        "those",
-        "it",
-        "its",
-        "with",
-        "as",
-        "by",
-        "from",
-        "not",
-        "do",
-        "does",
-        "don't",
-        "should",
-        "must",
-        "may",
-        "can",
-        "when",
-        "how",
-        "what",
-        "whether",
-        "if",
-        "so",
-        "but",
-        "because",
-        "let",
-        "will",
-        "would",
-        "who",
-        "whoever",
-        "whatever",
-        "his",
-        "her",
-        "our",
-        "we",
-        "at",
-        "than",
-        "then",
-        "there",
-        "while",
-        "before",
-        "after",
-        "make",
-        "makes",
-        "than",
-        "user's",
-        "users",
-        "user",
-        "no",
-        "never",
-    ]
+    *(name for name in LEXICON if name not in ("BIAS", "HARM", "REF", "REQ")),
+    "REF",
 )
+"""What a text can amount to: the concepts of the lexicon, and what negation or whole sentences make of them."""
+
+_FUNCTION = """
+a after an and are as at be because been before being but by can do does don't for from her his how if in is
+it its let make makes may must never no not of on or our should so than that the their them then there these
+they this those to user user's users we what whatever when whether while who whoever will with would you your
+"""
+FUNCTION_WORDS = frozenset(_FUNCTION.split())
 FULL_WORDS, LAST_WORD, LAST_WEIGHT = 30, 60, 0.4
 
 _WORD = re.compile(r"[a-z']+")
