@@ -276,7 +276,7 @@ def exporters() -> dict[str, Exporter]:
 class Prepared:
     """A run, built as far as it can be without contacting a server or making a folder.
 
-    ``plan`` is set for a search, ``panel`` and ``prompts`` for a measurement; ``space`` unless prompt files are measured.
+    ``plan`` is set for a search, ``panel`` and ``prompts`` for a measurement; ``space`` but for prompt files.
     """
 
     config: RunConfig

@@ -25,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help starts twice as fast
 )
 
 Config = Annotated[Path | None, typer.Option("--config", help="YAML run file; options below override it.")]

@@ -151,11 +151,9 @@ class TestPrograms:
         reading = read_program(text, "f")
         assert (reading.value, reading.tier) == ("def f(x):\n    return x", "fenced block")
 
-    def test_blocks_that_only_work_together_are_joined(self) -> None:
-        text = (
-            "```python\n@cached\n```\n```python\nimport math\n```\nthen\n```python\nf = math.sqrt\n```\n```\nf(4)\n```"
-        )
-        assert read_program(text, "f").value == "f = math.sqrt"
+    def test_a_block_that_only_uses_the_name_is_passed_over(self) -> None:
+        text = "```python\ndef f(x):\n    return x\n```\nUsage:\n```python\nprint(f(4))\n```"
+        assert read_program(text, "f").value == "def f(x):\n    return x"
 
     def test_an_unclosed_fence_is_read_to_the_end(self) -> None:
         assert read_program("```python\ndef f():\n    return 1", "f").value == "def f():\n    return 1"

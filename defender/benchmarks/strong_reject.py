@@ -1,7 +1,7 @@
 """StrongREJECT: forbidden prompts asked plainly (Souly et al. 2024), read by a judge.
 
-Two tables. ``default``: today's 313 prompts. ``paper_346``: the older file the personalization-bias paper used; only 214
-of its prompts are in today's table, so numbers from the two do not compare.
+Two tables. ``default``: today's 313 prompts. ``paper_346``: the older file the personalization-bias paper used; only
+214 of its prompts are in today's table, so numbers from the two do not compare.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from defender.grading.claims import hedged, leads
 from defender.grading.reading import Reading, plain
@@ -50,7 +51,7 @@ def read_letter(text: str, options: Sequence[str], cut: bool = False) -> Reading
         cut: the text ended at the token limit; its last line is then no conclusion.
     """
     answer = plain(text)
-    reader = _Reader(answer, [_folded(option) for option in options])
+    reader = _Reader(answer, options)
     tiers = reader.explicit()
     for tier in ("answer line", "boxed", "stated"):
         claims = sorted(tiers[tier], key=lambda claim: claim.end)
@@ -85,11 +86,12 @@ def _folded(text: str) -> str:
 class _Reader:
     def __init__(self, answer: str, options: Sequence[str]) -> None:
         self.answer = answer
-        self.options = options
+        self.texts = options
         self.reach = 2 * max(map(len, options)) + 80  # of a claim; more of a line cannot matter
         letters = ALPHABET[: len(options)]
         self.range = f"{letters}{letters.lower()}"
         self.token = re.compile(rf"{_OPEN}(?P<letter>[{self.range}])(?!'?\w){_CLOSE}", re.I)
+        self.lone = re.compile(rf"\W*(?:\\f?boxed\s*\{{)?\W*([{self.range}])\W*")
         self.also = re.compile(rf"{_ALSO}(?P<letter>[{letters}])(?!'?\w)(?!\s+\w)")
         weak = (
             r"\b(?:I(?:'d| would| will|'ll|'m going to)?\s+(?:choose|pick|select|go with|say|answer|go for)|"
@@ -105,6 +107,11 @@ class _Reader:
             rf"[\"'(\[]*(?P<letter>[{letters}])[\"')\]]*(?::[^.\n]{{1,80}}?)?,?\s+{_REVERSED_BE}",
             re.M,
         )
+
+    @cached_property
+    def options(self) -> list[str]:
+        """The options' texts, folded for comparison."""
+        return [_folded(option) for option in self.texts]
 
     def explicit(self) -> dict[str, list[_Claim]]:
         """Collect the claims by tier; "####" announces numbers and is no tier of letters."""
@@ -124,6 +131,8 @@ class _Reader:
         """Read what stands at ``at``: a letter, several, an option's text, or text with "(X)" at its end."""
         line_end = self.answer.find("\n", at)
         line = self.answer[at : min(line_end if line_end >= 0 else len(self.answer), at + self.reach)]
+        if (lone := self.lone.fullmatch(line)) is not None:
+            return _Claim(frozenset(lone[1].upper()), start, at + len(line))
         if (whole := self.exactly(line)) is not None:
             return _Claim(frozenset(whole), start, at + len(line))
         marked = re.findall(rf"\(([{self.range[: len(self.options)]}])\)", line)

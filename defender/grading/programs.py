@@ -9,8 +9,8 @@ from defender.grading.reading import Reading
 
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*[\w+.-]*[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.S | re.M)
 _BEGINS = re.compile(r"(?:def|class|async def|import|from|@)\b|@|[A-Za-z_]\w*\s*=")
-MAX_LINES = 400
-"""Beyond this many lines the search for a parseable stretch gives up (it is quadratic)."""
+MAX_STARTS, MAX_PARSES = 20, 40
+"""Where the search for bare code gives up: lines tried as its first, and parses tried from each."""
 
 
 def read_program(text: str, name: str) -> Reading[str]:
@@ -26,19 +26,21 @@ def read_program(text: str, name: str) -> Reading[str]:
     joined = "\n".join(block for block in blocks if _parsed(block) is not None)
     if defines(joined, name):
         return Reading(joined, "joined blocks")
-    lines = text.splitlines()[:MAX_LINES]
-    for start, line in enumerate(lines):
-        if _BEGINS.match(line):
-            span = _parseable(lines[start:])
-            if defines(span, name):
-                return Reading(span, "bare lines")
+    lines = text.splitlines()
+    starts = [index for index, line in enumerate(lines) if _BEGINS.match(line)]
+    for start in starts[:MAX_STARTS]:
+        span = _parseable(lines[start:])
+        if defines(span, name):
+            return Reading(span, "bare lines")
     return Reading(None, "no program")
 
 
 def _parseable(lines: list[str]) -> str:
     """Return the longest run of leading lines that parses; a syntax error at line k rules out every run through k."""
     end = len(lines)
-    while end > 0:
+    for _ in range(MAX_PARSES):
+        if end <= 0:
+            break
         span = "\n".join(lines[:end])
         try:
             ast.parse(span)

@@ -21,11 +21,13 @@ class BenchmarkContract:
         raise NotImplementedError
 
     @pytest.fixture(scope="class")
-    def benchmark(self) -> Benchmark:
-        return self.make()
+    @classmethod
+    def benchmark(cls) -> Benchmark:
+        return cls().make()
 
     @pytest.fixture(scope="class")
-    def some(self, benchmark: Benchmark) -> list[Item]:
+    @classmethod
+    def some(cls, benchmark: Benchmark) -> list[Item]:
         return [item for split in SPLITS for item in benchmark.items(split)[:SAMPLE]]
 
     def test_it_is_a_benchmark_with_a_name_an_axis_and_a_protocol_in_words(self, benchmark: Benchmark) -> None:

@@ -257,7 +257,7 @@ def test_no_warning_is_raised() -> None:
         play(Sampled(SMALL, 3, n_startup=4), rounds=5)
 
 
-def best_found(sampler: SamplerName, world: int, n: int = 96) -> float:
+def best_found(sampler: SamplerName, world: int, n: int = 72) -> float:
     """Search a synthetic world and return the true PB^2 of the best candidate that keeps its floor.
 
     Every wording moves PB^2 by its own amount, later clauses count less, measurements are noisy, and helping fairness

@@ -159,11 +159,27 @@ class Runtime:
                     break
 
     def _ask(self, prompts: Sequence[list[str]], most: int) -> list[Any]:
-        """Continue prompts greedily, with the logits of every step."""
+        """Continue prompts greedily, with the logits of every new step.
+
+        Only prompts of one length share a batch: ctranslate2 reads a mixed batch up to its shortest prompt and steps
+        through the rest, which is slower and puts those steps in front of the logits.
+        """
+        by_length: dict[int, list[int]] = {}
+        for place, prompt in enumerate(prompts):
+            by_length.setdefault(len(prompt), []).append(place)
+        answers: list[Any] = [None] * len(prompts)
+        running = [(places, self._start([prompts[i] for i in places], most)) for places in by_length.values()]
+        for places, futures in running:
+            for place, future in zip(places, futures, strict=True):
+                answers[place] = future.result()
+        return answers
+
+    def _start(self, prompts: list[list[str]], most: int) -> list[Any]:
+        """Hand equally long prompts to the workers; return one future a prompt."""
         return cast(
             list[Any],
             self._generator.generate_batch(
-                list(prompts),
+                prompts,
                 max_batch_size=BATCH,
                 max_length=most,
                 sampling_topk=1,
@@ -171,6 +187,7 @@ class Runtime:
                 return_logits_vocab=True,
                 return_end_token=True,
                 end_token=EOS,
+                asynchronous=True,
             ),
         )
 

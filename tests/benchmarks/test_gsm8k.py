@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+
+from defender.benchmarks.gsm8k import GSM8K
+from defender.benchmarks.source import Source
+from defender.contracts import Benchmark
+from defender.errors import DataMissing
+from defender.grading import read_number
+from defender.grading.numbers import value_of
+from defender.records import Response
+from tests.benchmarks.conftest import real_source
+from tests.contracts.benchmark import BenchmarkContract
+
+ROW = {"question": "Ann has 3 spoons and carves 2 more. How many has she?", "answer": "3+2 = <<3+2=5>>5\n#### 5"}
+
+
+class TestGSM8K(BenchmarkContract):
+    def make(self) -> Benchmark:
+        return GSM8K(real_source())
+
+
+def test_the_default_question_goes_out_in_exactly_these_words() -> None:
+    benchmark = GSM8K(Source())
+    assert benchmark.ask(benchmark.item(ROW)) == (
+        "Work out the problem below step by step. Then close with one line that reads 'Answer: N', N being the final "
+        "number without its unit.\n"
+        "\n"
+        "Ann has 3 spoons and carves 2 more. How many has she?"
+    )
+
+
+def test_the_paper_question_goes_out_in_the_paper_s_words() -> None:
+    benchmark = GSM8K(Source(), "paper")
+    assert benchmark.ask(benchmark.item(ROW)) == (
+        "Answer the given question and show your work first. You must output only the answer in your final sentence "
+        "like ‘‘Therefore, the answer is ...’’. Question is Ann has 3 spoons and carves 2 more. How many has she?"
+    )
+
+
+async def test_an_answer_is_graded_by_its_final_number() -> None:
+    benchmark = GSM8K(Source())
+    item = benchmark.item(ROW)
+    assert (await benchmark.grade(item, Response("3 + 2 = 5\nAnswer: 5.00", "stop"))).outcome == "correct"
+    assert (await benchmark.grade(item, Response("Answer: -5", "stop"))).outcome == "wrong"
+    assert (await benchmark.grade(item, Response("I can't help with that.", "stop"))).outcome == "refused"
+
+
+def test_a_row_without_a_key_is_no_item() -> None:
+    with pytest.raises(DataMissing, match="after '####'"):
+        GSM8K(Source()).item({"question": "q", "answer": "five"})
+
+
+def test_all_1319_keys_are_accepted_and_read_from_worked_solutions(source: Source) -> None:
+    benchmark = GSM8K(source)
+    assert (len(benchmark.deck), benchmark.deck.repeated) == (1319, 0)
+    for row in source.rows(benchmark.table):
+        item = benchmark.item(row)
+        key = value_of(item.payload["answer"])
+        assert read_number(benchmark.gold(item).text or "").value == key
+        assert read_number(row["answer"]).value == key
