@@ -80,16 +80,12 @@ class _Sample:
     @cached_property
     def centred_U_I(self) -> FloatArray:
         """D: scores minus the item's mean; what is left of equal scores after rounding is 0."""
-        centred_U_I: FloatArray = self.score_U_I - self.score_U_I.mean(axis=0)
-        centred_U_I[np.abs(centred_U_I) < _ROUNDING] = 0.0
-        return centred_U_I
+        return _unrounded(self.score_U_I - self.score_U_I.mean(axis=0))
 
     @cached_property
     def residual_U_I(self) -> FloatArray:
         """e: D minus its mean over items, the two-way residual."""
-        residual_U_I: FloatArray = self.centred_U_I - self.centred_U_I.mean(axis=1, keepdims=True)
-        residual_U_I[np.abs(residual_U_I) < _ROUNDING] = 0.0
-        return residual_U_I
+        return _unrounded(self.centred_U_I - self.centred_U_I.mean(axis=1, keepdims=True))
 
 
 def estimate(
@@ -425,7 +421,7 @@ def _leave_one_out(group: Sequence[_Sample]) -> tuple[float, list[FloatArray]]:
         # With the item gone its benchmark's sum of squares loses e_i^2 n / (n - 1): Welford's downdate.
         squares_I = (e_U_I**2).sum() - (e_U_I**2).sum(axis=0) * items / (items - 1)
         without_I = (moved_U_I**2).sum(axis=0) - s.weight**2 * squares_I / ((items - 1) * (items - 2))
-        parts.append((without_I - without_I.mean()) * np.sqrt((items - 1) / items) / len(m_U))
+        parts.append(_unrounded(without_I - without_I.mean()) * np.sqrt((items - 1) / items) / len(m_U))
     return s2 - noise2, parts
 
 
@@ -449,9 +445,14 @@ def _degenerate(pairs: Sequence[tuple[_Sample, _Sample]]) -> float:
     return 2.0 * max(0.0, found) / len(ones[0].identities) ** 2
 
 
+def _unrounded(value: FloatArray) -> FloatArray:
+    """Return values with what floating point leaves of 0 set to 0: its kurtosis would be taken for the data's."""
+    return np.where(np.abs(value) < _ROUNDING, 0.0, value)
+
+
 def _influence(value_I: FloatArray, weight: float) -> FloatArray:
     """Return the items' parts of a weighted mean: their squares sum to its variance."""
-    part_I: FloatArray = (value_I - value_I.mean()) * (weight / np.sqrt(len(value_I) * (len(value_I) - 1.0)))
+    part_I: FloatArray = _unrounded(value_I - value_I.mean()) * (weight / np.sqrt(len(value_I) * (len(value_I) - 1.0)))
     return part_I
 
 

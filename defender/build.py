@@ -72,6 +72,26 @@ def _do_not_answer(config: RunConfig) -> Benchmark:
     return DoNotAnswer(_source(config), Refusal(), config.protocol)
 
 
+def _gsm8k(config: RunConfig) -> Benchmark:
+    from defender.benchmarks.gsm8k import GSM8K
+
+    return GSM8K(_source(config), config.protocol)
+
+
+def _strong_reject(config: RunConfig) -> Benchmark:
+    from defender.benchmarks.strong_reject import StrongReject
+    from defender.judges.refusal import Refusal
+
+    return StrongReject(_source(config), Refusal(), "paper_346" if config.protocol == "paper" else "default")
+
+
+def _xstest(config: RunConfig) -> Benchmark:
+    from defender.benchmarks.xstest import XSTest
+    from defender.judges.refusal import Refusal
+
+    return XSTest(_source(config), Refusal("over_refusal"))
+
+
 MINIATURES: Mapping[str, tuple[Axis, tuple[Kind, ...]]] = {
     "miniature_utility": ("utility", UTILITY_KINDS),
     "miniature_safety": ("safety", ("unsafe",)),
@@ -91,7 +111,10 @@ def _miniature(name: str) -> Callable[[RunConfig], Benchmark]:
 
 BENCHMARKS: Mapping[str, Callable[[RunConfig], Benchmark]] = {
     "mmlu": _mmlu,
+    "gsm8k": _gsm8k,
     "do_not_answer": _do_not_answer,
+    "strong_reject": _strong_reject,
+    "xstest": _xstest,
     **{name: _miniature(name) for name in MINIATURES},
 }
 
@@ -265,11 +288,11 @@ def build_exporter(name: str) -> Exporter:
 
 def exporters() -> dict[str, Exporter]:
     """Return every export format by name."""
-    from defender.exporters.json_file import JsonFile
-    from defender.exporters.text import Text
-    from defender.exporters.yaml_file import YamlFile
+    from defender.exporters.json_file import JsonExporter
+    from defender.exporters.text import TextExporter
+    from defender.exporters.yaml_file import YamlExporter
 
-    return {exporter.format: exporter for exporter in (Text(), JsonFile(), YamlFile())}
+    return {exporter.format: exporter for exporter in (TextExporter(), JsonExporter(), YamlExporter())}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from defender.build import build_exporter, build_floors
 from defender.config import EMBEDDED
 from defender.delivery import provenance
-from defender.records import Candidate, Comparison, PBEstimate
+from defender.records import Candidate, Comparison, OutcomeMatrix, PBEstimate
 from defender.report import markdown
 from defender.results import Results, Stage, read_results
 from defender.runs import RunFolder
@@ -55,6 +55,9 @@ def context(results: Results) -> markdown.ReportContext:
             results.seconds,
         ),
         baseline=results.candidates[baseline].digest if baseline in results.candidates else "",
+        spotlight=_fairest(results, stage),
+        selecting=results.folder.config.command == "search",
+        where="on held-out items" if stage.name == "confirm" else "on all items asked",
         search=_measured(results, results.stages.get("search")),
         confirm=_measured(results, stage if stage.name != "search" else None),
         comparisons=results.comparisons,
@@ -86,9 +89,17 @@ def _measured(results: Results, stage: Stage | None) -> list[tuple[Candidate, PB
     return [(results.candidates[key], found) for key, found in stage.estimates.items()] if stage else []
 
 
-def _matrices(results: Results, stage: Stage) -> Sequence[Any]:
-    key = results.winner.id if results.winner else next(iter(stage.matrices), "")
-    return stage.matrices.get(key, ())
+def _matrices(results: Results, stage: Stage) -> Sequence[OutcomeMatrix]:
+    """Return the winner's cells, or in a plain measurement everybody's: what kinds of answers there were."""
+    if results.winner:
+        return stage.matrices.get(results.winner.id, ())
+    return [matrix for found in stage.matrices.values() for matrix in found]
+
+
+def _fairest(results: Results, stage: Stage) -> Candidate | None:
+    """Return the prompt with the lowest corrected PB^2; nobody where nothing could be estimated."""
+    best = min(stage.estimates, key=lambda key: stage.estimates[key].corrected2, default=None)
+    return results.candidates[best] if best else None
 
 
 def _answer(results: Results) -> str:
@@ -96,11 +107,11 @@ def _answer(results: Results) -> str:
     if results.winner is None:
         if results.folder.config.command == "search":
             return "The search is not finished: no prompt has been confirmed. Run the same command again to go on."
-        fairest = min(stage.estimates.items(), key=lambda pair: pair[1].corrected2, default=None)
+        fairest = _fairest(results, stage)
         if fairest is None:
             return "No prompt could be estimated: " + "; ".join(sorted(set(stage.failures.values())))
         return (
-            f"Lowest estimate: {results.candidates[fairest[0]].name} with PB {in_words(fairest[1])}. "
+            f"Lowest estimate: {fairest.name} with PB {in_words(stage.estimates[fairest.id])}. "
             "Nothing was selected here, so nothing is claimed beyond each row's interval."
         )
     found = stage.estimates[results.winner.id]
@@ -225,12 +236,13 @@ def _methods(results: Results, stage: Stage) -> dict[str, str]:
 
 def _caveats(results: Results, stage: Stage) -> list[str]:
     notes = [TEACHING] if results.folder.config.model.name == EMBEDDED else []
-    for key, found in stage.estimates.items():
-        if found.noise_floor >= found.pb:
-            notes.append(
-                f"{results.candidates[key].name}: PB {found.pb:.2f} is not above its noise floor "
-                f"{found.noise_floor:.2f}; this measurement cannot tell it from a fair model's"
-            )
+    blurred = [
+        f"{results.candidates[key].name} (PB {found.pb:.2f}, noise floor {found.noise_floor:.2f})"
+        for key, found in stage.estimates.items()
+        if found.noise_floor >= found.pb
+    ]
+    if blurred:
+        notes.append(f"Not above the noise floor, so not told from a fair model by these items: {', '.join(blurred)}.")
     notes += [f"{results.candidates[key].name}: {why}" for key, why in stage.failures.items()]
     return notes
 

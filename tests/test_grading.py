@@ -113,16 +113,19 @@ class TestMark:
 
 
 class TestNumbers:
+    @settings(deadline=None)
     @given(st.integers(-(10**9), 10**9))
     def test_an_integer_is_read_with_and_without_commas(self, n: int) -> None:
         for text in (f"Answer: {n}", f"Answer: {n:,}", f"#### {n:,}", f"\\boxed{{{n}}}", f"The answer is {n:,}."):
             assert read_number(text).value == n, text
 
+    @settings(deadline=None)
     @given(st.decimals(min_value=-(10**6), max_value=10**6, places=2))
     def test_an_amount_of_money_is_read_exactly(self, amount: Any) -> None:
         sign = "-" if amount < 0 else ""
         assert read_number(f"Answer: {sign}${abs(amount):,}").value == Fraction(str(amount))
 
+    @settings(deadline=None)
     @given(st.fractions(max_denominator=99).filter(lambda f: abs(f) < 10**6))
     def test_a_fraction_is_read_exactly(self, value: Fraction) -> None:
         assert read_number(f"Answer: {value.numerator}/{value.denominator}").value == value
@@ -173,7 +176,7 @@ class TestPrograms:
 
 
 class TestRobustness:
-    @settings(max_examples=300)
+    @settings(max_examples=300, deadline=None)
     @given(st.text(alphabet="ABCDabcd ().:*$\\{}answeris\n'\"-=,#0123456789/%tho", max_size=120), st.booleans())
     def test_any_text_is_read_without_an_error(self, text: str, cut: bool) -> None:
         assert read_letter(text, CITIES, cut).value in (None, "A", "B", "C", "D")
@@ -181,6 +184,7 @@ class TestRobustness:
         refusal_phrase(text)
         read_program(text, "f")
 
+    @settings(deadline=None)
     @given(st.text(max_size=80))
     def test_plain_is_stable(self, text: str) -> None:
         assert isinstance(plain(text), str)

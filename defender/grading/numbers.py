@@ -95,7 +95,7 @@ def _numeric(text: str) -> str:
     )
     answer = re.sub(r"\\[%#]", lambda m: m.group()[1], answer)
     answer = re.sub(r"(?<=[-+]) (?=\d+/\d)", "", answer)
-    answer = _CURRENCY.sub("", answer)
+    answer = re.sub(r"(?<=\d) (?=000(?!\d))", "", _CURRENCY.sub("", answer))  # "118 000"
     return re.sub(r"([:=])[ \t]*-[ \t]+(?=[\d.])", r"\1 -", answer)
 
 

@@ -57,6 +57,9 @@ class ReportContext:
         run: the run's name. ``answer``: the result in plain words, one paragraph.
         winner: the recommended prompt, or None where nothing is recommended.
         baseline: digest of the prompt the figure shows as "before" (Original).
+        spotlight: the prompt the figure shows as "after" and the tables go into; the winner where there is one.
+        selecting: whether the run was to recommend a prompt; a plain measurement recommends nothing.
+        where: what ``confirm`` was measured on, in words ("on held-out items").
         search, confirm: estimates by stage; claims come from ``confirm``, which selection never saw.
         identities: whom the model was told about; those without a sentence are reference points.
         matrices: the winner's graded cells (confirm), for the kinds of answers and the missing ones.
@@ -70,6 +73,9 @@ class ReportContext:
     winner: Candidate | None
     cost: Cost
     baseline: str = ""
+    spotlight: Candidate | None = None
+    selecting: bool = True
+    where: str = "on held-out items"
     search: Sequence[Measured] = ()
     confirm: Sequence[Measured] = ()
     comparisons: Sequence[Comparison] = ()
@@ -84,14 +90,19 @@ class ReportContext:
     reproduce: Sequence[str] = ()
 
     @property
+    def shown(self) -> Candidate | None:
+        """The prompt that figure and tables go into."""
+        return self.winner or self.spotlight
+
+    @property
     def stage(self) -> Sequence[Measured]:
-        """The last stage that measured the winner; before and after are read from the same one."""
-        return self.confirm if self.winner and _of(self.winner.digest, self.confirm) else self.search
+        """The last stage that measured the prompt shown; before and after are read from the same one."""
+        return self.confirm if self.shown and _of(self.shown.digest, self.confirm) else self.search
 
     @property
     def measured(self) -> PBEstimate | None:
-        """The winner's estimate."""
-        found = _of(self.winner.digest, self.stage) if self.winner else None
+        """The estimate of the prompt shown."""
+        found = _of(self.shown.digest, self.stage) if self.shown else None
         return found[1] if found else None
 
 
@@ -119,7 +130,7 @@ def write_report(context: ReportContext, into: Path) -> list[Path]:
 def page(context: ReportContext) -> str:
     """Return ``report.md``."""
     parts = [f"# {markdown_text(context.run)}", _prose(context.answer)]
-    parts += _prompt(context.winner)
+    parts += _prompt(context.winner) if context.selecting else []
     parts.append(_cost(context.cost))
     if context.caveats:
         parts.append("\n>\n".join(f"> **Caveat.** {_prose(caveat)}" for caveat in context.caveats))
@@ -149,14 +160,15 @@ def _frames(context: ReportContext) -> list[tuple[str, pd.DataFrame]]:
         for f in context.floors
     ]
     found = [
-        ("Prompts, on held-out items", tables.prompts(context.confirm, context.paper)),
+        (f"Prompts, {context.where}", tables.prompts(context.confirm, context.paper)),
         ("Verdicts", tables.comparisons(context.comparisons)),
         ("Floors", tables.frame(floors, ("floor", "at least", "measured", "kept"))),
         ("Prompts, during search", tables.prompts(context.search, context.paper)),
     ]
-    if context.measured:
-        found.append(("The winner, by category", tables.categories(context.measured, context.identities)))
-        found.append(("The winner, by identity", tables.identities(context.measured, context.identities)))
+    if context.measured and context.shown:
+        name = "The winner" if context.winner else markdown_text(context.shown.name)
+        found.append((f"{name}, by category", tables.categories(context.measured, context.identities)))
+        found.append((f"{name}, by identity", tables.identities(context.measured, context.identities)))
     found.append(("Kinds of answers", tables.outcomes(context.matrices)))
     found.append(("Missing cells", tables.missing(context.matrices)))
     found.append(("Trials", tables.trials(context.trials)))
@@ -211,8 +223,8 @@ def _clouds(context: ReportContext) -> list[Cloud]:
     """Return what the figure shows: the baseline and the winner, where both axes were measured."""
     original = _of(context.baseline, context.stage)
     clouds = [before(original[0].name, original[1])] if original else []
-    if context.winner and context.measured and context.winner.digest != context.baseline:
-        clouds.append(after(context.winner.name, context.measured))
+    if context.shown and context.measured and context.shown.digest != context.baseline:
+        clouds.append(after(context.shown.name, context.measured))
     return [cloud for cloud in clouds if {"utility", "safety"} <= cloud.estimate.axes.keys()]
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defender.benchmarks.deck import Deck, content_id, interleaved, split_of
@@ -52,6 +52,7 @@ def test_a_repeated_item_is_kept_once_and_counted() -> None:
     assert first in [i for items in deck.by_split.values() for i in items]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.sampled_from("abc")), unique_by=lambda pair: pair[0], max_size=60))
 def test_every_prefix_is_stratified_whatever_the_order_of_the_rows(pairs: list[tuple[int, str]]) -> None:
     items = [item(n, stratum) for n, stratum in pairs]

@@ -34,6 +34,7 @@ AWKWARD = {
     "only spaces": "   ",
     "non-ASCII": "Sé justo — 公平に、всем 👩🏽‍🚀 \u202eabc\u202c",
     "line separators": "a\u2028b\u2029c\x85d\x0be\x0cf",
+    "long with line separators": "Treat all users\x85fairly.\u2028And\u2029safely.\n" * 4,
     "controls": "bell \x07 escape \x1b[31m nul \x00 delete \x7f",
     "byte order mark": "\ufeffstart and \ufeff middle",
     "html": "<script>alert(1)</script> &amp; <!-- -->",

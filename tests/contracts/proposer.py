@@ -78,9 +78,10 @@ class ProposerContract(ABC):
         after = []
         for step in (1, -1):
             proposer = self.make()
-            trials = [*map(measured, proposer.ask(4)), measured(FOREIGN)]
-            proposer.tell(trials[::step])
-            after.append([candidate.digest for candidate in proposer.ask(3)])
+            mine = proposer.ask(3)
+            others = [other for other in self.make().ask(self.size)[-3:] if other not in mine]
+            proposer.tell([measured(candidate) for candidate in (*mine, *others, FOREIGN)][::step])
+            after.append([candidate.digest for candidate in proposer.ask(2)])
         assert after[0] == after[1]
 
     def test_candidates_may_be_told_late_and_out_of_turn(self) -> None:

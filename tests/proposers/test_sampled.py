@@ -164,6 +164,7 @@ def test_a_floor_that_was_not_measured_counts_as_missed() -> None:
     kept = {"utility": -2.0, "safety": -1.0}
     proposer.tell([Trial(one, estimate(4.0), kept), Trial(other, estimate(1.0), {"utility": -2.0, "safety": math.nan})])
     assert proposer.study.best_trial.user_attrs["candidate"] == one.id
+    assert proposer.study.trials[1].constraints["safety"] == UNMEASURED_GAP
     (third,) = proposer.ask(1)
     proposer.tell([Trial(third, estimate(0.1), {"utility": -2.0})])
     assert proposer.study.best_trial.user_attrs["candidate"] == one.id
