@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from defender.bias import PB_AXES
 from defender.config import EMBEDDED, RunConfig
 from defender.contracts import Benchmark, Engine, Exporter, Meter, Proposer
 from defender.decide import Floor
@@ -14,7 +15,9 @@ from defender.errors import ConfigError
 from defender.identities import NO_PERSONA, load_identities, paper_identities
 from defender.miniature import UTILITY_KINDS, Kind
 from defender.plan import Panel, reveal
+from defender.prompts import read_prompt
 from defender.records import Axis, Candidate, Identity, Split
+from defender.samples import MIN_ITEMS
 from defender.search import SearchPlan
 from defender.space import Space, load_space
 
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from defender.benchmarks.source import Source
 
 SPLITS: tuple[Split, ...] = get_args(Split)
-IDENTITY_SLOT = "{identity}"
 
 
 def space_path(name: str) -> Path:
@@ -128,6 +130,14 @@ def build_benchmarks(config: RunConfig) -> dict[str, Benchmark]:
     return {benchmark.name: benchmark for benchmark in built}
 
 
+def _need_pb_axis(benchmarks: Mapping[str, Benchmark]) -> None:
+    if not any(benchmark.axis in PB_AXES for benchmark in benchmarks.values()):
+        raise ConfigError(
+            f"none of the benchmarks {', '.join(benchmarks)} measures {' or '.join(PB_AXES)}, and PB is a spread of "
+            "those; add one with --benchmarks"
+        )
+
+
 def build_engine(config: RunConfig, meter: Meter | None = None) -> Engine:
     """Build the engine; nothing is contacted until ``start``."""
     if config.model.name == EMBEDDED:
@@ -186,7 +196,13 @@ def build_search_plan(
     """
     floors = build_floors(config)
     seeds = space.seed_candidates()
+    axes = {benchmark.axis for benchmark in benchmarks.values()}
     for floor in floors:
+        if floor.axis not in axes:
+            raise ConfigError(
+                f"the floor '{floor}' has no benchmark that measures {floor.axis}: add one with --benchmarks, or leave "
+                "the floor out of 'floors' in the run file"
+            )
         if floor.relative_to is not None and floor.relative_to != seeds[0].name:
             raise ConfigError(
                 f"a floor is relative to '{floor.relative_to}'; floors may be relative to the first seed "
@@ -238,9 +254,10 @@ def _panel(
     items = {}
     for benchmark in benchmarks:
         found = tuple(item for part in splits for item in benchmark.items(part))[:limit]
-        if len(found) < 2:
+        if len(found) < MIN_ITEMS:
             raise ConfigError(
-                f"benchmark '{benchmark.name}' has {len(found)} items in {', '.join(splits)}; PB needs at least 2"
+                f"benchmark '{benchmark.name}' has {len(found)} items in {', '.join(splits)}; "
+                f"PB needs at least {MIN_ITEMS}"
             )
         items[benchmark.name] = found
     return Panel(
@@ -253,29 +270,6 @@ def build_prompts(config: RunConfig) -> tuple[Candidate, ...]:
     if not config.prompts:
         return build_space(config).seed_candidates()
     return tuple(read_prompt(Path(name)) for name in config.prompts)
-
-
-def read_prompt(path: Path) -> Candidate:
-    """Read a prompt file: the system text, with ``{identity}`` once where the identity sentence goes (else at its end).
-
-    One newline at the end of the file is not part of the prompt.
-
-    Raises:
-        ConfigError: missing, empty, not UTF-8, or ``{identity}`` is there more than once.
-    """
-    try:
-        text = path.read_bytes().decode("utf-8").removesuffix("\n").removesuffix("\r")
-    except FileNotFoundError:
-        raise ConfigError(f"no prompt file {path}; give the path of a text file with the system prompt") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read prompt {path}: {error}") from error
-    before, *rest = text.split(IDENTITY_SLOT)
-    if len(rest) > 1:
-        raise ConfigError(f"{path}: '{IDENTITY_SLOT}' is there {len(rest)} times; the identity sentence has one place")
-    after = rest[0] if rest else ""
-    if not (before + after).strip():
-        raise ConfigError(f"{path}: the prompt is empty")
-    return Candidate(before.removesuffix(" "), after.removeprefix(" "), "system", path.stem, "file")
 
 
 def build_exporter(name: str) -> Exporter:
@@ -320,6 +314,7 @@ def prepare(config: RunConfig) -> Prepared:
     """
     build_floors(config)
     benchmarks, identities = build_benchmarks(config), build_identities(config)
+    _need_pb_axis(benchmarks)
     space = None if config.prompts else build_space(config)
     if config.command == "search":
         if space is None:

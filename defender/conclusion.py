@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from defender.build import build_exporter, build_floors
@@ -14,6 +15,9 @@ from defender.records import Candidate, Comparison, OutcomeMatrix, PBEstimate
 from defender.report import markdown
 from defender.results import Results, Stage, read_results
 from defender.runs import RunFolder
+
+WIDTH = 100
+"""Columns of a terminal that most lines keep to; prompts and paths stay whole, to be copied."""
 
 TEACHING = (
     "The embedded model is a teaching-size model with planted bias, for trying the tool and for knowing the truth; "
@@ -35,7 +39,7 @@ def conclude(folder: RunFolder) -> tuple[list[str], dict[str, Any]]:
     if prompt:
         lines.append(f"prompt   {prompt}")
     if folder.config.model.name == EMBEDDED:
-        lines += ["", TEACHING]
+        lines += ["", *wrap(TEACHING, WIDTH, break_on_hyphens=False)]
     return lines, _document(results, [str(path) for path in paths], prompt)
 
 
@@ -164,8 +168,14 @@ def _search_lines(results: Results) -> list[str]:
         lines.append(f"floor    {floor.name}: {floor.measured:.2f} against {floor.least:.2f}, {kept} (lower bound)")
     if "over_refusal" in found.axes:
         lines.append(f"guard    harmless requests answered: {found.axes['over_refusal'].mean:.1f} %")
-    lines += [f"verdict  {_against(c)}: {c.reason}" for c in _verdicts(results)]
+    for comparison in _verdicts(results):
+        lines += _wrapped(f"verdict  {_against(comparison)}: {comparison.reason}")
     return [*lines, "", *_table(results, stage), "", f"search   ended because {results.stopped}"]
+
+
+def _wrapped(line: str) -> list[str]:
+    """Return a labelled line as lines that fit, the later ones under the first one's text."""
+    return wrap(line, WIDTH, subsequent_indent=" " * 9, break_on_hyphens=False)
 
 
 def _against(found: Comparison) -> str:
@@ -221,7 +231,8 @@ def _methods(results: Results, stage: Stage) -> dict[str, str]:
         **{f"benchmark {name}": str(value["protocol"]) for name, value in results.protocols.items()},
         "measure": (
             "PB_raw is the paper's (population variance over identities, arXiv 2406.11107); PB subtracts what item "
-            "sampling adds; intervals are a delete-a-group jackknife over items; noise floor is the PB_raw a perfectly "
+            "sampling adds; intervals come from the jackknife over items (variance grows with the value tested, as in "
+            "Wilson's interval); noise floor is the PB_raw a perfectly "
             "fair model would show here"
         ),
         "settings": f"seed {config.seed}, protocol {config.protocol}, digest {config.digest[:12]}",
@@ -259,7 +270,6 @@ def _write_prompt(results: Results) -> str | None:
     if results.winner is None:
         return None
     into = results.folder.path / "best"
-    into.mkdir(parents=True, exist_ok=True)
     return build_exporter("text").write(results.winner, provenance(results, results.winner), into)[0].path
 
 

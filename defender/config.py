@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,10 +18,11 @@ from defender.records import digest_of
 
 EMBEDDED = "embedded"
 MINIATURE = ("miniature_utility", "miniature_safety", "miniature_harmless")
+FLOORS: Mapping[str, str] = MappingProxyType({"utility": "Original-1", "safety": "Original-1"})
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
 class ModelConfig(_Section):
@@ -48,7 +50,7 @@ class SearchConfig(_Section):
     """The most candidates to measure, seeds included."""
     generation: int = Field(8, ge=1)
     """Candidates raced side by side."""
-    items: int = Field(64, ge=2)
+    items: int = Field(64, ge=3)
     """Search items per benchmark, fewer where a benchmark has fewer."""
     blocks: tuple[int, ...] = Field((1, 1, 2), min_length=1)
     """Relative sizes of the blocks in which items are revealed."""
@@ -61,7 +63,7 @@ class SearchConfig(_Section):
 class MeasureConfig(_Section):
     """Which items claims are made on."""
 
-    items: int | None = Field(None, ge=2)
+    items: int | None = Field(None, ge=3)
     """Items per benchmark; None for all there are in the split."""
     repeats: int = Field(1, ge=1)
     """Times each cell is asked."""
@@ -101,7 +103,7 @@ class RunConfig(_Section):
     search: SearchConfig = SearchConfig()
     confirm: MeasureConfig = MeasureConfig()
     measure: MeasureConfig = MeasureConfig()
-    floors: Mapping[str, str] = Field(default_factory=lambda: {"utility": "Original-1", "safety": "Original-1"})
+    floors: Mapping[str, str] = Field(default_factory=lambda: dict(FLOORS))
     """Axis -> floor: "60" (percent) or "Original-1" (at most one point under the baseline)."""
     seed: int = Field(0, ge=0)
     """Seeds the proposer and the draw of items."""
@@ -149,27 +151,34 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
         *sections, last = dotted.split(".")
         place = data
         for section in sections:
-            place = place.setdefault(section, {})
+            # one floor on the command line leaves the others as they are, defaults included
+            place = place.setdefault(section, dict(FLOORS) if section == "floors" else {})
             if not isinstance(place, dict):
                 raise ConfigError(f"{document.where(section)}: expected a section, got {place!r}")
         place[last] = value
     try:
         config = RunConfig.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_explain(document, error)) from None
+        raise ConfigError(_explain(document, overrides, error)) from None
     if config.model.name != EMBEDDED and not config.model.base_url:
         raise ConfigError(
             f"model '{config.model.name}' needs its server: give --base-url http://HOST:PORT/v1 "
             "(any OpenAI-compatible endpoint), or --model embedded"
         )
+    if config.model.name == EMBEDDED and config.model.base_url:
+        raise ConfigError(
+            f"a server is given ({config.model.base_url}) but not which of its models: give --model NAME, "
+            "or leave --base-url out for the embedded model"
+        )
     return config
 
 
-def _explain(document: Document, error: ValidationError) -> str:
-    """Turn the first pydantic complaint into one line with file and line."""
+def _explain(document: Document, overrides: Mapping[str, Any], error: ValidationError) -> str:
+    """Turn the first pydantic complaint into one line with file and line, or with the command line as its place."""
     first = error.errors()[0]
     keys = tuple(str(key) for key in first["loc"])
-    where = document.where(*keys)
+    laid_over = any(overrides.get(".".join(keys[:depth])) is not None for depth in range(1, len(keys) + 1))
+    where = "the command line" if laid_over else document.where(*keys)
     if first["type"] == "extra_forbidden":
         model: Any = RunConfig
         for key in keys[:-1]:

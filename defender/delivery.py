@@ -22,10 +22,10 @@ def deliver(folder: RunFolder, format: str, into: Path, *, force: bool = False) 
         folder: a run.
         format: an exporter's name, or "all".
         into: folder to write to, created when absent.
-        force: export although nothing was confirmed, or the verdict against the baseline is not "better".
+        force: export although the verdict against the baseline is not "better".
 
     Raises:
-        NothingFeasible: nothing is confirmed, or not better than the baseline, and not forced.
+        NothingFeasible: nothing is confirmed, or the winner is not better than the baseline and not forced.
         ConfigError: unknown format. StoreError: ``into`` cannot be written.
     """
     chosen = list(exporters().values()) if format == "all" else [build_exporter(format)]
@@ -60,7 +60,7 @@ def provenance(results: Results, candidate: Candidate) -> dict[str, Any]:
         if found
         else None
     )
-    created = max((results.folder.database.stat().st_mtime,), default=0.0)
+    changed = results.folder.database.stat().st_mtime
     return {
         "tool": f"defender {__version__}",
         "run": results.folder.name,
@@ -72,7 +72,7 @@ def provenance(results: Results, candidate: Candidate) -> dict[str, Any]:
         "floors": dict(results.folder.config.floors),
         "floor_gaps": dict(results.gaps.get(candidate.id, {})),
         "verdicts": {c.baseline: c.verdict for c in _verdicts(results, candidate)},
-        "date": datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%d"),
+        "date": datetime.fromtimestamp(changed, UTC).strftime("%Y-%m-%d"),
     }
 
 
@@ -81,6 +81,10 @@ def _verdicts(results: Results, candidate: Candidate) -> Sequence[Comparison]:
 
 
 def _choose(results: Results, force: bool) -> Candidate:
+    if results.folder.config.command == "measure":
+        raise NothingFeasible(
+            f"{results.folder.path} measured prompts and selected none; export needs a run of 'defender search'"
+        )
     if results.winner is None:
         raise NothingFeasible(
             f"{results.folder.path} has no confirmed winner; finish it with "

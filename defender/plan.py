@@ -14,6 +14,7 @@ from typing import Literal
 from defender.contracts import Benchmark
 from defender.identities import messages
 from defender.records import Candidate, Cell, Identity, Item, Request, Split
+from defender.samples import MIN_ITEMS
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Panel:
         return len(self.asked) * self.repeats * sum(len(items) for items in self.items.values())
 
     def first(self, share: float) -> Panel:
-        """Return the panel with the first ``share`` (0, 1] of every benchmark's items, at least 2 of each."""
-        kept = {name: items[: max(2, round(share * len(items)))] for name, items in self.items.items()}
+        """Return the panel with the first ``share`` (0, 1] of every benchmark's items, at least 3 of each."""
+        kept = {name: items[: max(MIN_ITEMS, round(share * len(items)))] for name, items in self.items.items()}
         return Panel(self.split, self.identities, kept, self.repeats, self.reference)
 
 

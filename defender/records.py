@@ -289,7 +289,7 @@ class PBEstimate:
         pb_raw: the paper's PB, sqrt(S2_utility + S2_safety).
         pb: sqrt(max(0, corrected2)).
         corrected2: sum over axes of s2 - noise2, signed; what comparisons use.
-        interval: for ``pb``, delete-a-group jackknife over items, ends clipped at 0.
+        interval: for ``pb``, a score interval from the jackknife over items (``spread``), ends clipped at 0.
         noise_floor: sqrt of the summed noise2: the PB_raw a perfectly fair model would show here.
         axes: "utility" and "safety" (and "over_refusal" where measured, outside PB).
         benchmarks: the same per benchmark.

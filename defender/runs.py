@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from defender import __version__
 from defender.config import RunConfig, differences
 from defender.errors import ConfigError, ResumeRefused, StoreError
@@ -62,32 +64,52 @@ def open_run(config: RunConfig, runs: Path, name: str | None, *, must_exist: boo
                 f"{path} was started with another configuration: {'; '.join(changed)}. "
                 "Results would not be comparable: restore it, or start a new run with --run NAME"
             )
+        asked = config.model_dump(mode="json")
+        if asked != before["config"]:  # a raised budget, another speed or place: reports tell the latest
+            _keep(path, before | {"config": asked})
         return RunFolder(path, config, resumed=True)
     if must_exist:
         raise ConfigError(f"nothing to resume: no run at {path}; leave out --resume to start it")
+    _keep(path, {
+        "digest": config.digest,
+        "decisive": config.decisive(),
+        "config": config.model_dump(mode="json"),
+        "versions": versions(),
+    })  # fmt: skip
+    return RunFolder(path, config, resumed=False)
+
+
+def _keep(path: Path, value: Mapping[str, Any]) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
-        write_json(kept, {
-            "digest": config.digest,
-            "decisive": config.decisive(),
-            "config": config.model_dump(mode="json"),
-            "versions": versions(),
-        })  # fmt: skip
+        write_json(path / CONFIG, value)
     except OSError as error:
         raise StoreError(
             f"cannot write the run folder {path}: {error.strerror or error}; "
             "free space or choose another folder with --runs DIR"
         ) from error
-    return RunFolder(path, config, resumed=False)
 
 
 def load_run(runs: Path, name: str) -> RunFolder:
-    """Open a finished or interrupted run for reading. Raises ConfigError when there is none of that name."""
+    """Open a finished or interrupted run for reading.
+
+    Raises:
+        ConfigError: there is none of that name. StoreError: its configuration cannot be read.
+    """
     path = Path(name) if (Path(name) / CONFIG).exists() else runs / name
     if not (path / CONFIG).exists():
         there = sorted(found.parent.name for found in runs.glob(f"*/{CONFIG}"))
         raise ConfigError(f"no run '{name}' (looked for {path / CONFIG}); runs here: {', '.join(there) or 'none'}")
-    return RunFolder(path, RunConfig.model_validate(_read(path / CONFIG)["config"]), resumed=True)
+    kept = _read(path / CONFIG)["config"]
+    try:
+        return RunFolder(path, RunConfig.model_validate(kept), resumed=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(key) for key in first["loc"])
+        raise StoreError(
+            f"{path / CONFIG}: {where}: {first['msg']}; damaged, or written by another release of defender: "
+            "read it with that one"
+        ) from None
 
 
 def versions() -> dict[str, str]:

@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 
 from defender.build import Prepared, build_engine, build_proposer, in_flight
-from defender.contracts import Store
+from defender.config import RunConfig
+from defender.contracts import Engine, Meter, Store
 from defender.errors import BudgetError, ConfigError
 from defender.journal import Journal
 from defender.ledger import Ledger
@@ -19,6 +20,8 @@ from defender.plan import Panel
 from defender.records import Candidate, ModelCard
 from defender.runs import RunFolder, versions
 from defender.search import Search, SearchResult
+
+MakeEngine = Callable[[RunConfig, Meter], Engine]
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,16 @@ class Sitting:
 
 
 @asynccontextmanager
-async def sit(folder: RunFolder, prepared: Prepared, watch: Watch) -> AsyncIterator[Sitting]:
+async def sit(
+    folder: RunFolder, prepared: Prepared, watch: Watch, make_engine: MakeEngine = build_engine
+) -> AsyncIterator[Sitting]:
     """Open a sitting on a run folder; Ctrl-C inside it ends the work in order.
+
+    Args:
+        folder: the run.
+        prepared: what its names stand for.
+        watch: who is told how it goes.
+        make_engine: who answers; the configured model unless said otherwise.
 
     Raises:
         StoreError: the database cannot be opened. EngineDown: the model cannot be reached.
@@ -58,7 +69,7 @@ async def sit(folder: RunFolder, prepared: Prepared, watch: Watch) -> AsyncItera
     try:
         async with Journal(store) as journal:
             ledger = Ledger(journal, spent=store.spend()["reserved"], max_requests=config.budget.max_requests)
-            engine = build_engine(config, ledger)
+            engine = make_engine(config, ledger)
             try:
                 await engine.start()
                 measurer = Measurer(
@@ -94,24 +105,28 @@ def _interrupting(measurer: Measurer) -> Iterator[None]:
         loop.remove_signal_handler(signal.SIGINT)
 
 
-async def run_search(folder: RunFolder, prepared: Prepared, watch: Watch) -> SearchResult:
+async def run_search(
+    folder: RunFolder, prepared: Prepared, watch: Watch, make_engine: MakeEngine = build_engine
+) -> SearchResult:
     """Run or resume a search. Raises what ``Search.run`` raises."""
     space, plan = prepared.space, prepared.plan
     if space is None or plan is None:
         raise ConfigError("this run was not prepared for a search; give --space and run 'defender search'")
-    async with sit(folder, prepared, watch) as sitting:
+    async with sit(folder, prepared, watch, make_engine) as sitting:
         _describe(sitting, prepared, {"search": plan.search, "confirm": plan.confirm})
         proposer = build_proposer(folder.config, space)
         search = Search(sitting.measurer, proposer, plan, sitting.ledger, sitting.store, watch.stage)
         return await search.run()
 
 
-async def run_measure(folder: RunFolder, prepared: Prepared, watch: Watch) -> None:
+async def run_measure(
+    folder: RunFolder, prepared: Prepared, watch: Watch, make_engine: MakeEngine = build_engine
+) -> None:
     """Measure prompts whole; results are read from the store. Raises BudgetError before anything is sent."""
     panel, prompts = prepared.panel, prepared.prompts
     if panel is None:
         raise ConfigError("this run was not prepared for a measurement; run 'defender measure'")
-    async with sit(folder, prepared, watch) as sitting:
+    async with sit(folder, prepared, watch, make_engine) as sitting:
         _describe(sitting, prepared, {"measure": panel})
         for prompt in prompts:
             sitting.store.note("candidate", prompt.id, asdict(prompt))

@@ -93,8 +93,8 @@ async def sitting(
 def search(at: Sitting, *, seed: int = 0, max_requests: int | None = None, candidates: int = 24) -> Search:
     plan = SearchPlan(
         seeds=space().seed_candidates(),
-        search=panel("search", 16),
-        confirm=panel("confirm", 20),
+        search=panel("search", 8),
+        confirm=panel("confirm", 12),
         floors=(Floor.parse("utility", "Original-2"), Floor.parse("safety", "Original-2")),
         max_candidates=candidates,
         generation=4,

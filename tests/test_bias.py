@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from defender.bias import (
-    MIN_ITEMS,
     compare,
     compare_means,
     deviations,
@@ -23,6 +22,7 @@ from defender.bias import (
 )
 from defender.errors import ConfigError, IncompleteMatrix
 from defender.records import Axis, FloatArray, OutcomeMatrix
+from defender.samples import MIN_ITEMS
 
 World = Callable[[np.random.Generator, int], list[OutcomeMatrix]]
 

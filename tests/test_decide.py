@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defender.bias import compare, estimate, mean_bounds
+from defender.bias import compare, compare_means, estimate, mean_bounds
 from defender.decide import (
     RACE_ITEMS,
     Floor,
@@ -104,6 +104,13 @@ def test_a_relative_floor_is_paired_on_items() -> None:
     assert gaps[name] == pytest.approx(-1.0, abs=0.1), "items vary by 30 points, the pair by none"
 
 
+def test_a_relative_gap_is_one_sided_at_the_level_asked_for() -> None:
+    original, candidate = measured(20, 100), measured(21, 100)
+    paired = compare_means(candidate, original, "utility", level=0.9)
+    gaps = floor_gaps([Floor("utility", 2.0, "Original")], candidate, {"Original": original}, level=0.95)
+    assert gaps == pytest.approx({"utility >= Original - 2": -2.0 - paired.interval.low})
+
+
 def test_a_floor_on_an_unmeasured_baseline_or_axis_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"'Orignal' \(measured: D4, Original\)"):
         floor_gaps([Floor("utility", 1.0, "Orignal")], measured(3, 10), {"Original": [], "D4": []})
@@ -138,6 +145,21 @@ def test_the_race_drops_who_cannot_reach_a_floor() -> None:
     assert drop is not None
     assert "difference to Original" in drop.reason
     assert race_decision(measured(7, 80), None, [Floor("utility", 60.0)]) is None
+
+
+def test_the_race_asks_for_the_evidence_that_alpha_says() -> None:
+    candidate = measured(22, 60)
+    ends = [mean_bounds(candidate, "utility", level=1 - alpha)[1] for alpha in (0.01, 0.05)]
+    between = [Floor("utility", sum(ends) / 2)]
+    assert race_decision(candidate, None, between, alpha=0.01) is None
+    assert race_decision(candidate, None, between, alpha=0.05) is not None
+
+
+def test_the_race_keeps_who_is_better_by_the_same_on_every_item() -> None:
+    fair = [matrix(np.full((2, 20), 50.0))]
+    unfair = [matrix(np.tile(np.array([[50.0], [60.0]]), (1, 20)))]
+    assert race_decision(fair, unfair) is None
+    assert race_decision(unfair, fair) is not None
 
 
 def test_the_race_drops_nobody_on_a_handful_of_items() -> None:

@@ -19,7 +19,10 @@ HOUSE = Path(defender.__file__).parent
 
 FLOORS: dict[str, tuple[str, ...]] = {
     "ground": ("__init__", "errors", "records"),
-    "reason": ("contracts", "documents", "identities", "space", "plan", "grading", "bias", "decide", "miniature"),
+    "reason": (
+        *("contracts", "documents", "identities", "space", "grading", "miniature"),
+        *("samples", "spread", "bias", "decide", "plan", "calibration"),
+    ),
     "rooms": ("engines", "benchmarks", "judges", "proposers", "exporters", "report", "store"),
     "loops": ("journal", "ledger", "measure", "race", "search"),
     "roof": (
@@ -37,7 +40,7 @@ ANNEXES = {"database": "store"}
 EVERYWHERE = tuple(room for rooms in FLOORS.values() for room in rooms)
 GUESTS: dict[str, tuple[str, ...]] = {
     "numpy": EVERYWHERE,
-    "scipy": ("bias", "decide", "plan"),
+    "scipy": ("spread", "bias", "decide", "calibration"),
     "yaml": ("documents", "engines", "exporters"),
     "pydantic": ("config",),
     "openai": ("engines",),

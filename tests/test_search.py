@@ -43,9 +43,9 @@ async def test_confirm_items_were_never_seen_by_selection(tmp_path: Path) -> Non
 
 
 async def test_the_budget_is_never_overshot_and_confirm_is_paid(tmp_path: Path) -> None:
-    async with sitting(tmp_path / "run.db", max_requests=16_000) as at:
-        result = await search(at, max_requests=16_000, candidates=100).run()
-        assert at.engine.counted == at.ledger.spent <= 16_000
+    async with sitting(tmp_path / "run.db", max_requests=9_000) as at:
+        result = await search(at, max_requests=9_000, candidates=100).run()
+        assert at.engine.counted == at.ledger.spent <= 9_000
     assert result.stopped == "the search share of the budget is planned out"
     assert result.winner.id in result.confirmed
 
@@ -70,7 +70,7 @@ async def test_a_search_killed_at_any_moment_resumes_to_the_same_decisions_and_a
     async with sitting(tmp_path / "whole.db") as at:
         whole = await search(at).run()
         asked = at.engine.counted
-    for stop in (100, 1_500, 4_000, 9_000, None):
+    for stop in (100, 800, 2_500, 5_000, None):
         left = stop
 
         def answer(request: Request) -> Response | str:

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from defender.build import SPLITS, build_floors, exporters, prepare, space_path
+from defender.config import RunConfig
+from defender.decide import Floor
+from defender.errors import BudgetError, ConfigError, SpaceError
+from defender.identities import NO_PERSONA
+from defender.plan import Panel
+from defender.proposers.listed import Listed
+from defender.proposers.sampled import Sampled
+from defender.search import SearchPlan
+from tests.stored_run import settings
+
+MINI = ("miniature_utility", "miniature_safety", "miniature_harmless")
+
+
+def plan(folder: Path, **changes: Any) -> SearchPlan:
+    """Return the plan of a search, as prepared."""
+    made = prepare(settings(folder, **changes)).plan
+    assert made is not None
+    return made
+
+
+def ids(panel: Panel) -> dict[str, set[str]]:
+    return {name: {item.id for item in items} for name, items in panel.items.items()}
+
+
+def test_a_shipped_space_is_found_by_its_bare_name() -> None:
+    for name in ("clauses", "paper"):
+        assert space_path(name).is_file()
+        assert space_path(name).name == f"{name}.yaml"
+
+
+def test_a_path_stays_what_it_is() -> None:
+    assert space_path("mine.yaml") == Path("mine.yaml")
+    assert space_path("spaces/mine") == Path("spaces/mine")
+
+
+def test_an_unknown_space_lists_what_ships() -> None:
+    with pytest.raises(ConfigError, match=r"named 'clausse'.*: .*clauses, .*paper"):
+        space_path("clausse")
+
+
+def test_floors_are_read_in_both_forms() -> None:
+    config = RunConfig(floors={"utility": "60", "safety": "Original-1", "over_refusal": "max 5"})
+    assert build_floors(config) == (
+        Floor("utility", 60.0), Floor("safety", 1.0, "Original"), Floor("over_refusal", 95.0),
+    )  # fmt: skip
+
+
+def test_a_floor_on_an_unknown_axis_lists_the_axes() -> None:
+    with pytest.raises(ConfigError, match="unknown axis 'helpfulness' in floors; axes: utility, safety, over_refusal"):
+        build_floors(RunConfig(floors={"helpfulness": "60"}))
+
+
+def test_a_floor_that_says_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="floor on utility: expected"):
+        build_floors(RunConfig(floors={"utility": "-"}))
+
+
+def test_a_floor_may_only_be_relative_to_the_first_seed(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="relative to 'D1'.*'Original'"):
+        plan(tmp_path, floors={"utility": "D1-1"})
+
+
+def test_a_floor_nobody_measures_is_refused_before_anything_is_paid(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no benchmark that measures safety: add one with --benchmarks"):
+        plan(tmp_path, benchmarks=["miniature_utility"])
+    assert plan(tmp_path, benchmarks=["miniature_utility"], floors={"utility": "60"})
+
+
+def test_pb_needs_a_utility_or_safety_benchmark(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="none of the benchmarks miniature_harmless measures utility or safety"):
+        prepare(settings(tmp_path, command="measure", benchmarks=["miniature_harmless"]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        ({"benchmarks": ["trivia"]}, ConfigError, "unknown benchmark 'trivia'; known benchmarks: mmlu"),
+        ({"space": "nowhere.yaml"}, SpaceError, r"no file nowhere\.yaml"),
+        ({"identities": "nobody.yaml"}, SpaceError, r"no file nobody\.yaml"),
+        ({"floors": {"fun": "1"}}, ConfigError, "unknown axis 'fun'"),
+        ({"prompts": ["x.txt"]}, ConfigError, "needs a space"),
+        ({"command": "measure", "prompts": ["x.txt"]}, ConfigError, r"no prompt file x\.txt"),
+        ({"budget": {"max_requests": 10}}, BudgetError, "give --max-requests"),
+    ],
+)
+def test_a_wrong_name_ends_in_preparation_and_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    config = settings(tmp_path, **changes)
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    with pytest.raises(error, match=said):
+        prepare(config)
+    assert list(work.iterdir()) == []
+
+
+def test_the_search_leaves_the_over_refusal_guard_to_confirm(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    assert tuple(made.search.items) == MINI[:2]
+    assert tuple(made.confirm.items) == MINI
+    assert made.search.reference is None
+    assert made.confirm.reference is NO_PERSONA
+
+
+def test_a_floor_on_over_refusal_brings_the_guard_into_the_search(tmp_path: Path) -> None:
+    assert tuple(plan(tmp_path, floors={"utility": "60", "over_refusal": "max 10"}).search.items) == MINI
+
+
+def test_search_and_confirm_items_are_disjoint_and_of_the_sizes_asked_for(tmp_path: Path) -> None:
+    made = plan(tmp_path, search={"items": 7}, confirm={"items": 9})
+    search, confirm = ids(made.search), ids(made.confirm)
+    assert {len(found) for found in search.values()} == {7}
+    assert {len(found) for found in confirm.values()} == {9}
+    assert all(not search[name] & confirm[name] for name in search)
+
+
+def test_a_measurement_takes_every_split(tmp_path: Path) -> None:
+    made = prepare(settings(tmp_path, command="measure", measure={"items": None, "repeats": 2}))
+    assert made.panel is not None
+    assert (made.panel.split, made.panel.repeats, made.panel.reference) == ("all", 2, NO_PERSONA)
+    for name, benchmark in made.benchmarks.items():
+        assert ids(made.panel)[name] == {item.id for split in SPLITS for item in benchmark.items(split)}
+
+
+def test_a_measurement_without_prompt_files_is_about_the_seeds(tmp_path: Path) -> None:
+    assert [prompt.name for prompt in prepare(settings(tmp_path, command="measure")).prompts] == ["Original", "D1"]
+    (tmp_path / "mine.txt").write_text("Be kind.\n")
+    filed = prepare(settings(tmp_path, command="measure", prompts=[str(tmp_path / "mine.txt")]))
+    assert [prompt.template for prompt in filed.prompts] == ["Be kind. {identity}"]
+    assert filed.space is None
+
+
+def test_the_first_seed_is_the_baseline_and_the_plan_says_what_the_file_says(tmp_path: Path) -> None:
+    made = plan(
+        tmp_path, search={"items": 8, "candidates": 6, "generation": 3, "finalists": 1, "alpha": 0.05, "blocks": [1, 3]}
+    )
+    assert made.seeds[0].name == "Original"
+    assert (made.max_candidates, made.generation, made.finalists, made.alpha) == (6, 3, 1, 0.05)
+    assert made.shares == (0.25, 1.0)
+
+
+def test_the_proposer_is_the_one_asked_for(tmp_path: Path) -> None:
+    from defender.build import build_proposer, build_space
+
+    sampled, listed = (settings(tmp_path, search={"proposer": name}) for name in ("sampled", "listed"))
+    assert isinstance(build_proposer(sampled, build_space(sampled)), Sampled)
+    assert isinstance(build_proposer(listed, build_space(listed)), Listed)
+
+
+def test_every_exporter_goes_by_its_own_name() -> None:
+    assert {name: exporter.format for name, exporter in exporters().items()} == {
+        name: name for name in ("text", "json", "yaml")
+    }

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from defender.config import RunConfig, differences, load_config
+from defender.errors import ConfigError
+
+
+def config(**changes: Any) -> RunConfig:
+    return RunConfig.model_validate(changes)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "run.yaml"
+
+
+def test_an_empty_configuration_searches_the_shipped_space_on_the_embedded_model() -> None:
+    default = load_config(None, {})
+    assert (default.command, default.model.name, default.space) == ("search", "embedded", "clauses")
+    assert default.benchmark_names == ("miniature_utility", "miniature_safety", "miniature_harmless")
+    assert dict(default.floors) == {"utility": "Original-1", "safety": "Original-1"}
+
+
+def test_a_served_model_is_measured_on_real_benchmarks_unless_told_otherwise() -> None:
+    assert config(model={"name": "m", "base_url": "http://h/v1"}).benchmark_names == ("mmlu", "do_not_answer")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"budget": {"max_requests": 5}},
+        {"speed": {"in_flight": 7}},
+        {"data": "elsewhere"},
+        {"model": {"timeout_s": 3.0, "max_attempts": 2, "api_key_env": "MINE"}},
+        {"benchmarks": ["miniature_utility", "miniature_safety", "miniature_harmless"]},
+    ],
+)
+def test_the_digest_ignores_what_does_not_change_results(change: dict[str, Any]) -> None:
+    assert config(**change).digest == config().digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"floors": {"utility": "60"}},
+        {"seed": 1},
+        {"search": {"items": 32}},
+        {"confirm": {"items": 32}},
+        {"model": {"name": "m"}},
+        {"model": {"base_url": "http://h/v1"}},
+        {"benchmarks": ["miniature_utility"]},
+        {"space": "paper"},
+        {"identities": "mine.yaml"},
+        {"protocol": "paper"},
+    ],
+)
+def test_the_digest_changes_with_what_changes_results(change: dict[str, Any]) -> None:
+    assert config(**change).digest != config().digest
+
+
+def test_an_alias_stands_for_the_url_in_the_digest() -> None:
+    here, there = (
+        config(model={"name": "m", "base_url": f"http://{host}/v1", "alias": "lab"}) for host in ("here", "there")
+    )
+    assert here.digest == there.digest
+
+
+def test_differences_name_dotted_keys_and_both_values() -> None:
+    before = config(seed=1, search={"items": 32}).decisive()
+    now = config(floors={"utility": "60"}).decisive()
+    assert differences(before, now) == [
+        "floors.safety: 'Original-1' -> None",
+        "floors.utility: 'Original-1' -> '60'",
+        "search.items: 32 -> 64",
+        "seed: 1 -> 0",
+    ]
+    assert differences(before, before) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "known"),
+    [
+        ("seed: 1\nsearc: {}\n", 2, "searc", "command, model, space"),
+        ("seed: 1\nsearch:\n  items: 8\n  itms: 9\n", 4, "search.itms", "proposer, candidates, generation, items"),
+        ("model:\n  nme: x\n", 2, "model.nme", "name, base_url"),
+    ],
+)
+def test_an_unknown_key_is_named_with_its_line_and_the_known_ones(
+    file: Path, text: str, line: int, key: str, known: str
+) -> None:
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, {})
+    assert str(caught.value).startswith(f"{file} line {line}: unknown key '{key}'; known: {known}")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "field"),
+    [
+        ("seed: 1\nsearch:\n  items: many\n", 3, "search.items"),
+        ("search:\n  blocks: [1, two]\n", 2, "search.blocks.1"),
+        ("protocol: quick\n", 1, "protocol"),
+        ("\nmodel: embedded\n", 2, "model"),
+        ("confirm:\n  items: 2\n", 2, "confirm.items"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_field_and_line(file: Path, text: str, line: int, field: str) -> None:
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, {})
+    assert str(caught.value).startswith(f"{file} line {line}: {field}: ")
+
+
+def test_what_the_command_line_says_wins_over_the_file(file: Path) -> None:
+    file.write_text("seed: 1\nsearch: {items: 8, alpha: 0.05}\n")
+    both = load_config(file, {"search.items": 16, "seed": None, "budget.max_requests": 9})
+    assert (both.search.items, both.search.alpha, both.seed, both.budget.max_requests) == (16, 0.05, 1, 9)
+
+
+def test_a_wrong_value_on_the_command_line_is_not_blamed_on_the_file(file: Path) -> None:
+    file.write_text("search: {items: 8}\n")
+    with pytest.raises(ConfigError, match=r"^the command line: search\.items: .*got -1"):
+        load_config(file, {"search.items": -1})
+
+
+def test_an_option_cannot_go_into_something_that_is_no_section(file: Path) -> None:
+    file.write_text("seed: 3\nsearch: quick\n")
+    with pytest.raises(ConfigError, match="line 2: expected a section, got 'quick'"):
+        load_config(file, {"search.items": 4})
+
+
+def test_one_floor_on_the_command_line_leaves_the_other_in_place(file: Path) -> None:
+    assert load_config(None, {"floors.utility": "60"}).floors == {"utility": "60", "safety": "Original-1"}
+    file.write_text("floors: {utility: 50}\n")
+    assert load_config(file, {"floors.utility": "60"}).floors == {"utility": "60"}
+
+
+def test_a_floor_may_be_written_as_a_number(file: Path) -> None:
+    file.write_text("floors: {utility: 60, safety: 90.5}\n")
+    assert load_config(file, {}).floors == {"utility": "60", "safety": "90.5"}
+
+
+def test_a_model_needs_a_server_and_a_server_needs_a_model() -> None:
+    with pytest.raises(ConfigError, match="give --base-url"):
+        load_config(None, {"model.name": "llama"})
+    with pytest.raises(ConfigError, match="give --model NAME"):
+        load_config(None, {"model.base_url": "http://127.0.0.1:8000/v1"})
