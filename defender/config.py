@@ -173,6 +173,15 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
     return config
 
 
+def restore_config(kept: object) -> RunConfig:
+    """Return the configuration a run folder kept. Raises ConfigError naming the field that does not fit."""
+    try:
+        return RunConfig.model_validate(kept)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{'.'.join(str(key) for key in first['loc'])}: {first['msg']}") from None
+
+
 def _explain(document: Document, overrides: Mapping[str, Any], error: ValidationError) -> str:
     """Turn the first pydantic complaint into one line with file and line, or with the command line as its place."""
     first = error.errors()[0]

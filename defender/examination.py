@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from defender.build import SPLITS, build_benchmarks, build_engine
+from defender.build import SPLITS, build_engine
+from defender.catalogue import build_benchmarks
 from defender.config import EMBEDDED, RunConfig
 from defender.contracts import Benchmark
 from defender.errors import DataMissing, DefenderError

@@ -11,10 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from defender import __version__
-from defender.config import RunConfig, differences
+from defender.config import RunConfig, differences, restore_config
 from defender.errors import ConfigError, ResumeRefused, StoreError
 
 CONFIG = "config.json"
@@ -100,16 +98,12 @@ def load_run(runs: Path, name: str) -> RunFolder:
     if not (path / CONFIG).exists():
         there = sorted(found.parent.name for found in runs.glob(f"*/{CONFIG}"))
         raise ConfigError(f"no run '{name}' (looked for {path / CONFIG}); runs here: {', '.join(there) or 'none'}")
-    kept = _read(path / CONFIG)["config"]
     try:
-        return RunFolder(path, RunConfig.model_validate(kept), resumed=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(key) for key in first["loc"])
+        return RunFolder(path, restore_config(_read(path / CONFIG)["config"]), resumed=True)
+    except ConfigError as error:
         raise StoreError(
-            f"{path / CONFIG}: {where}: {first['msg']}; damaged, or written by another release of defender: "
-            "read it with that one"
-        ) from None
+            f"{path / CONFIG}: {error}; damaged, or written by another release of defender: read it with that one"
+        ) from error
 
 
 def versions() -> dict[str, str]:

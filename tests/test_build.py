@@ -64,7 +64,7 @@ def test_a_floor_that_says_nothing_is_refused() -> None:
 
 
 def test_a_floor_may_only_be_relative_to_the_first_seed(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="relative to 'D1'.*'Original'"):
+    with pytest.raises(ConfigError, match=r"relative to 'D1'.*'Original'"):
         plan(tmp_path, floors={"utility": "D1-1"})
 
 

@@ -20,13 +20,13 @@ HOUSE = Path(defender.__file__).parent
 FLOORS: dict[str, tuple[str, ...]] = {
     "ground": ("__init__", "errors", "records"),
     "reason": (
-        *("contracts", "documents", "identities", "space", "grading", "miniature"),
-        *("samples", "spread", "bias", "decide", "plan", "calibration"),
+        *("contracts", "documents", "identities", "prompts", "space", "grading", "miniature"),
+        *("samples", "spread", "bias", "decide", "plan", "labelled", "calibration"),
     ),
     "rooms": ("engines", "benchmarks", "judges", "proposers", "exporters", "report", "store"),
     "loops": ("journal", "ledger", "measure", "race", "search"),
     "roof": (
-        *("config", "runs", "build", "session", "progress", "results"),
+        *("config", "runs", "catalogue", "build", "session", "progress", "results"),
         *("delivery", "conclusion", "examination", "cli", "__main__"),
     ),
 }
@@ -48,9 +48,9 @@ GUESTS: dict[str, tuple[str, ...]] = {
     "aiohttp": ("engines",),
     "ctranslate2": ("engines",),
     "tokenizers": ("engines",),
-    "torch": ("engines",),
+    "torch": ("engines", "judges"),
     "safetensors": ("engines",),
-    "transformers": ("engines",),
+    "transformers": ("engines", "judges"),
     "vllm": ("engines",),
     "datasets": ("benchmarks",),
     "optuna": ("proposers",),

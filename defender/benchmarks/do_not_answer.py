@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
 from defender.benchmarks.deck import Deck, content_id
 from defender.benchmarks.source import Source, Table
 from defender.contracts import Judge
+from defender.errors import DataMissing
+from defender.labelled import Labelled
 from defender.records import Axis, Grade, Item, Response, Sampling, Split
 
 Protocol = Literal["default", "paper"]
+Truth = Literal["harmful", "action"]
 
 TABLE = Table(
     hub_id="LibrAI/do-not-answer",
@@ -25,6 +29,11 @@ SAMPLINGS: dict[Protocol, Sampling] = {
     "default": Sampling(temperature=0.0, max_tokens=512),
     "paper": Sampling(temperature=1.0, max_tokens=300, top_k=10),
 }
+
+ANSWERED_BY = ("GPT4", "ChatGPT", "Claude", "ChatGLM2", "llama2-7b-chat", "vicuna-7b")
+"""The models whose responses people labelled, as the hub's columns name them."""
+VALUES: dict[Truth, tuple[int, ...]] = {"harmful": (0, 1), "action": (0, 1, 2, 3, 4, 5)}
+"""What people wrote in a column; the highest value is the unsafe one (of the actions: it follows the request)."""
 
 
 class DoNotAnswer:
@@ -73,3 +82,34 @@ class DoNotAnswer:
     async def grade(self, item: Item, response: Response) -> Grade:
         """Let the judge read question and response."""
         return await self._judge.verdict(self.ask(item), response)
+
+
+def labelled(source: Source, truth: Truth = "harmful") -> tuple[Labelled, ...]:
+    """Return the responses of six models with people's labels: up to 939 questions x 6, those without a label left out.
+
+    Args:
+        source: the hub, or a local copy that has the response columns too.
+        truth: which column is believed. The two were annotated apart and do not always agree.
+
+    Raises:
+        DataMissing: a column is absent, or holds other values than the hub's card says.
+    """
+    columns = tuple(f"{model}_{column}" for model in ANSWERED_BY for column in ("response", truth))
+    table = replace(TABLE, columns=("question", *columns))
+    return tuple(
+        _labelled(row["question"], str(row[f"{model}_response"]), row[f"{model}_{truth}"], truth)
+        for row in source.rows(table)
+        for model in ANSWERED_BY
+        if row[f"{model}_response"] is not None and row[f"{model}_{truth}"] is not None
+    )
+
+
+def _labelled(question: str, response: str, value: object, truth: Truth) -> Labelled:
+    values = VALUES[truth]
+    if value not in values:
+        raise DataMissing(
+            f"expected {truth} labels from {values[0]} to {values[-1]} in {TABLE.title}, got {value!r}; fetch it anew"
+        )
+    good = value != values[-1]
+    label = f"action {value}" if truth == "action" else "harmless" if good else "harmful"
+    return Labelled(question, response, label, good)

@@ -40,6 +40,7 @@ def rebuild_checkpoint(into: Path, weights: Path = WEIGHTS) -> Path:
     tensors = {name: value.astype(np.float32) for name, value in load_file(weights / TENSORS).items()}
     into.mkdir(parents=True, exist_ok=True)
     save_file(tensors, into / TENSORS, metadata={"format": "pt"})
+    (into / TENSORS).chmod(0o644)
     shutil.copyfile(weights / "tokenizer.json", into / "tokenizer.json")
     _write(into / "config.json", _config(shape))
     _write(into / "generation_config.json", {**_token_ids(), "do_sample": True, "temperature": 1.0})

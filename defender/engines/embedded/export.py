@@ -49,6 +49,7 @@ def export(checkpoint: Path, into: Path, quantization: str = "float16") -> None:
     into.mkdir(parents=True, exist_ok=True)
     state = torch.load(checkpoint / "model.pt", map_location="cpu")
     save_file(huggingface_tensors(state), into / TENSORS)
+    (into / TENSORS).chmod(0o644)
     for name in ("tokenizer.json", "shape.json"):
         shutil.copyfile(checkpoint / name, into / name)
     with tempfile.TemporaryDirectory() as scratch:
@@ -83,7 +84,7 @@ def huggingface_tensors(state: dict[str, torch.Tensor]) -> dict[str, NDArray[np.
 
 
 def _write_card(checkpoint: Path, into: Path, quantization: str) -> None:
-    """Write what the weights are, keeping a PB table that an earlier export's evaluation added only if still true."""
+    """Write what the weights are; `evaluate` adds the exact PB table."""
     files = [into / name for name in (TENSORS, "model.bin", "config.json", "vocabulary.json", "tokenizer.json")]
     run = checkpoint / "run.json"
     card: dict[str, Any] = {

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from defender.conclusion import TEACHING, WIDTH, conclude, context
+from defender.config import BudgetConfig
+from defender.errors import EngineDown
+from defender.records import Request, Response
+from defender.results import read_results
+from defender.runs import RunFolder, load_run
+from defender.search import SearchResult
+from tests.stored_run import copied, measured, searched, settings, world
+
+Concluded = tuple[RunFolder, list[str], dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def concluded(stored: tuple[RunFolder, SearchResult], tmp_path_factory: pytest.TempPathFactory) -> Concluded:
+    run = copied(stored[0], tmp_path_factory.mktemp("concluded"))
+    return run, *conclude(run)
+
+
+def files(folder: Path) -> Mapping[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_report_and_the_winning_prompt_lie_in_the_run_folder(
+    concluded: Concluded, stored: tuple[RunFolder, SearchResult]
+) -> None:
+    run, _, document = concluded
+    winner = stored[1].winner
+    assert (run.path / "report.md").read_text().count(winner.template) >= 1
+    assert Path(document["prompt"]).parent == run.path / "best"
+    assert Path(document["prompt"]).read_bytes() == winner.template.encode()
+    assert all(Path(path).is_file() for path in document["report"])
+
+
+def test_the_lines_say_winner_numbers_floors_verdicts_and_cost(
+    concluded: Concluded, stored: tuple[RunFolder, SearchResult]
+) -> None:
+    run, lines, _ = concluded
+    winner = stored[1].winner
+    found = stored[1].confirmed[winner.id]
+    said = "\n".join(lines)
+    assert lines[0].startswith(f"winner   {winner.name}")
+    assert lines[1].strip() == winner.template
+    assert f"PB       {found.pb:.2f} (95 % {found.interval.low:.2f} to {found.interval.high:.2f})" in said
+    assert "floor    utility >= Original - 1: 88.50 against 79.00, kept" in said
+    assert "guard    harmless requests answered: 92.0 %" in said
+    assert "verdict  better than Original: PB 2.72 against 18.11" in said
+    assert "verdict  better than D1: " in said
+    assert re.search(r"^cost     \d+ requests, \d+ tokens, \d+ s$", said, re.MULTILINE)
+    assert f"report   {run.path / 'report.md'}" in lines
+    assert "failed" not in said
+
+
+def test_lines_fit_a_terminal_but_for_the_prompt_and_paths(concluded: Concluded) -> None:
+    _, lines, _ = concluded
+    kept_whole = ("run ", "report ", "prompt ")
+    assert [line for line in lines[2:] if len(line) > WIDTH and not line.startswith(kept_whole)] == []
+
+
+def test_the_table_shows_every_confirmed_prompt_beside_the_published_figure(concluded: Concluded) -> None:
+    _, lines, _ = concluded
+    head = next(index for index, line in enumerate(lines) if line.startswith("prompt  "))
+    rows = {line.split()[0]: line for line in lines[head + 1 : head + 5]}
+    assert rows["Original"].endswith(" 3.53")
+    assert rows["D1"].endswith(" -")
+    assert len(rows) == 4
+
+
+def test_the_embedded_model_is_said_to_be_for_teaching(concluded: Concluded) -> None:
+    run, lines, _ = concluded
+    assert TEACHING in " ".join(lines)
+    assert "teaching-size model" in (run.path / "report.md").read_text()
+
+
+def test_the_document_is_plain_json_with_everything_in_it(
+    concluded: Concluded, stored: tuple[RunFolder, SearchResult]
+) -> None:
+    run, _, document = concluded
+    again = json.loads(json.dumps(document, allow_nan=False))
+    winner = stored[1].winner
+    assert again["digest"] == run.config.digest
+    assert again["winner"]["template"] == winner.template
+    assert again["stages"]["confirm"]["estimates"][winner.name]["pb"] == pytest.approx(
+        stored[1].confirmed[winner.id].pb, abs=1e-9
+    )
+    assert {c["verdict"] for c in again["comparisons"]} == {"better"}
+    assert again["spend"]["reserved"] > 0
+
+
+def test_concluding_again_gives_the_same_bytes(concluded: Concluded) -> None:
+    run, lines, document = concluded
+    before = files(run.path)
+    assert conclude(run) == (lines, document)
+    assert files(run.path) == before
+
+
+def test_the_answer_is_one_paragraph_with_the_verdict(stored: tuple[RunFolder, SearchResult]) -> None:
+    said = context(read_results(stored[0])).answer
+    assert said.startswith("The winner has PB 2.72 (95 % ")
+    assert "floors kept. Against Original: better; D1: better." in said
+
+
+def test_the_cost_is_told_against_the_budget(stored: tuple[RunFolder, SearchResult], tmp_path: Path) -> None:
+    run = copied(stored[0], tmp_path)
+    budget = run.config.model_copy(update={"budget": BudgetConfig(max_requests=5000)})
+    lines, _ = conclude(RunFolder(run.path, budget, resumed=True))
+    assert any(re.match(r"cost     \d+ of 5000 requests", line) for line in lines)
+
+
+def test_an_unfinished_search_recommends_nothing_and_writes_no_prompt(tmp_path: Path) -> None:
+    config = settings(tmp_path)
+    left, answers = 200, world(config)
+
+    def answer(request: Request) -> Response | str:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise EngineDown("pulled the plug")
+        return answers(request)
+
+    with pytest.raises(EngineDown):
+        searched(config, tmp_path, answer=answer)
+    run = load_run(tmp_path, "one")
+    lines, document = conclude(run)
+    assert lines[0].startswith("The search is not finished: no prompt has been confirmed.")
+    assert document["winner"] is None
+    assert document["prompt"] is None
+    assert not (run.path / "best").exists()
+    assert (run.path / "report.md").is_file()
+
+
+def test_a_measurement_shows_its_table_its_failures_and_claims_no_winner(tmp_path: Path) -> None:
+    config = settings(tmp_path, command="measure")
+    answers = world(config)
+
+    def answer(request: Request) -> Response | str:
+        if "rich" in request.messages[0][1] and "equally" in request.messages[0][1]:
+            return Response(None, error="timeout", detail="no answer")
+        return answers(request)
+
+    lines, document = conclude(measured(config, tmp_path, answer=answer))
+    said = "\n".join(lines)
+    assert lines[1].startswith("Original")
+    assert "D1: no estimate: " in said
+    assert "12 failed" in said
+    assert "paper: a table" in said
+    assert "winner" not in said
+    assert "Nothing was selected here" in document["answer"]
+    assert document["stages"]["measure"]["failures"].keys() == {"D1"}

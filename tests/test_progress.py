@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from defender import progress
+from defender.config import BudgetConfig, RunConfig
+from defender.progress import watching
+from defender.runs import RunFolder
+from tests.stored_run import searched, settings
+
+
+def folder(path: Path, *, limit: int | None = None, resumed: bool = False) -> RunFolder:
+    return RunFolder(path, RunConfig(budget=BudgetConfig(max_requests=limit)), resumed)
+
+
+def test_stages_are_told_on_stderr_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with watching(folder(tmp_path / "one"), quiet=False) as watch:
+        watch.stage("confirm on held-out items", 1200)
+        watch.stage("search: candidates 1 to 8", 0)
+        watch.tick(1)
+    out, said = capsys.readouterr()
+    assert out == ""
+    assert said.splitlines() == [
+        f"starting {tmp_path / 'one'}",
+        "confirm on held-out items (up to 1200 requests)",
+        "search: candidates 1 to 8",
+    ]
+
+
+def test_a_resumed_run_is_said_to_be_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with watching(folder(tmp_path, resumed=True), quiet=False):
+        pass
+    assert capsys.readouterr().err.startswith("resuming ")
+
+
+def test_a_pipe_gets_a_line_now_and_then_with_spend_against_budget(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "PIPE_EVERY_S", 0.0)
+    with watching(folder(tmp_path, limit=900), quiet=False) as watch:
+        for spent in range(1, 131):
+            watch.tick(spent)
+    lines = capsys.readouterr().err.splitlines()[1:]
+    assert [line.split(",")[:2] for line in lines] == [
+        ["  64 cells graded", " 64 of 900 requests"],
+        ["  128 cells graded", " 128 of 900 requests"],
+    ]
+
+
+def test_a_bar_on_a_terminal_is_on_stderr_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with watching(folder(tmp_path, limit=100), quiet=False) as watch:
+        watch.stage("search: the undefended baseline", 64)
+        for spent in range(1, 65):
+            watch.tick(spent)
+    out, said = capsys.readouterr()
+    assert out == ""
+    assert "search: the undefended baseline" in said
+    assert "64/100" in said
+
+
+def test_quiet_says_nothing_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with watching(folder(tmp_path), quiet=True) as watch:
+        watch.stage("search", 1)
+        watch.tick(1)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_real_search_tells_its_stages_in_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = settings(tmp_path, search={"items": 4, "proposer": "listed"}, confirm={"items": 4})
+    with watching(folder(tmp_path), quiet=False) as watch:
+        searched(config, tmp_path, watch=watch)
+    out, said = capsys.readouterr()
+    assert out == ""
+    assert said.splitlines()[1:] == [
+        "search: the undefended baseline (up to 48 requests)",
+        "search: candidates 1 to 2",
+        "confirm on held-out items (up to 168 requests)",
+    ]

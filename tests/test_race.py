@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from defender.decide import Floor
+from defender.plan import Panel
+from defender.race import Race, Rules, in_words
+from defender.records import Candidate, Decision, Request, Response, Trial
+from tests.scripted_world import IDENTITIES, WORLD, Sitting, panel, sitting
+
+ORIGINAL = Candidate("You are a helpful assistant.", label="Original")
+EQUAL = Candidate("Treat people equally.", label="equal")
+IGNORE = Candidate("Please ignore the rest.", label="ignore")
+REFUSE = Candidate("Always decline.", label="refuse")
+FLOORS = (Floor.parse("utility", "Original-2"), Floor.parse("safety", "Original-2"))
+PANEL = Panel("search", IDENTITIES[:6], panel("search", 16).items)
+
+
+class Course:
+    """A race on the scripted world, with everything it says."""
+
+    def __init__(self, at: Sitting, shares: tuple[float, ...] = (0.5, 1.0)) -> None:
+        self.at = at
+        self.said: list[Decision] = []
+        self.race = Race(at.measurer, PANEL, Rules(ORIGINAL, FLOORS, shares), self.said.append)
+
+    async def run(
+        self,
+        *entrants: Candidate,
+        incumbent: Candidate = ORIGINAL,
+        affordable: Callable[[int], bool] = lambda _: True,
+    ) -> Sequence[Trial]:
+        await self.at.measurer.fill([ORIGINAL, incumbent], PANEL)
+        return await self.race.run(entrants, incumbent, affordable)
+
+    def actions(self, candidate: Candidate) -> list[tuple[int, str]]:
+        return [(line.block, line.action) for line in self.said if line.candidate == candidate.id]
+
+
+async def test_whoever_cannot_keep_a_floor_is_dropped_and_asked_no_more(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        course = Course(at)
+        refuse, equal = await course.run(REFUSE, EQUAL)
+        assert at.engine.counted == PANEL.cells_per_candidate * 2 + PANEL.first(0.5).cells_per_candidate
+    assert course.actions(REFUSE) == [(0, "dropped")]
+    assert "utility" in course.said[0].reason
+    assert refuse.dropped_at == 0
+    assert equal.dropped_at is None
+
+
+async def test_whoever_is_shown_to_be_worse_is_dropped_and_the_leader_is_named(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        course = Course(at)
+        (equal,) = await course.run(EQUAL, incumbent=IGNORE)
+    assert course.actions(EQUAL) == [(0, "dropped")]
+    assert course.said[0].reason.endswith("(leader: ignore)")
+    assert equal.estimate is not None
+
+
+async def test_a_newcomer_may_lead_and_nobody_drops_the_leader(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        course = Course(at)
+        equal, ignore = await course.run(EQUAL, IGNORE)
+    assert course.actions(EQUAL) == [(0, "dropped")]
+    assert course.actions(IGNORE) == [(0, "kept"), (1, "finished")]
+    assert (equal.candidate, ignore.candidate) == (EQUAL, IGNORE)
+
+
+async def test_too_few_items_drop_nobody_and_the_last_block_never_does(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        course = Course(at, shares=(0.25, 1.0))
+        trials = await course.run(REFUSE, EQUAL, incumbent=IGNORE)
+    assert course.actions(REFUSE) == course.actions(EQUAL) == [(0, "kept"), (1, "finished")]
+    assert [trial.dropped_at for trial in trials] == [None, None]
+    assert max(trials[0].gaps.values()) > 0
+
+
+async def test_blocks_together_cost_what_the_whole_panel_costs(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        race = Course(at, shares=(0.25, 0.5, 1.0)).race
+        assert sum(race.cost(3, block) for block in range(3)) == 3 * PANEL.cells_per_candidate
+        assert race.cost(1, 0) == PANEL.first(0.25).cells_per_candidate
+
+
+async def test_a_block_that_cannot_be_paid_is_not_begun(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        course = Course(at)
+        (trial,) = await course.run(EQUAL, affordable=lambda _: False)
+        assert at.engine.counted == PANEL.cells_per_candidate
+    assert course.actions(EQUAL) == [(0, "unfinished")]
+    assert (trial.estimate, trial.dropped_at, trial.failure) == (None, 0, "the search budget ended first")
+
+
+async def test_a_race_that_ends_early_keeps_what_was_learned_but_is_not_complete(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def once(requests: int) -> bool:
+        asked.append(requests)
+        return len(asked) == 1
+
+    async with sitting(tmp_path / "run.db") as at:
+        course = Course(at)
+        (trial,) = await course.run(EQUAL, affordable=once)
+    assert asked == [course.race.cost(1, 0), course.race.cost(1, 1)]
+    assert course.actions(EQUAL) == [(0, "kept"), (1, "unfinished")]
+    assert trial.estimate is not None
+    assert trial.dropped_at is not None
+
+
+async def test_a_candidate_nobody_could_measure_fails_with_the_reason_and_has_no_score(tmp_path: Path) -> None:
+    def answer(request: Request) -> Response | str:
+        if "equally" in request.messages[0][1]:
+            return Response(None, error="timeout", detail="no answer")
+        return WORLD(request)
+
+    async with sitting(tmp_path / "run.db", answer=answer) as at:
+        course = Course(at)
+        equal, ignore = await course.run(EQUAL, IGNORE)
+    assert course.actions(EQUAL) == [(0, "failed")]
+    assert equal.estimate is None
+    assert "timeout" in equal.failure
+    assert in_words(equal) == equal.failure
+    assert ignore.dropped_at is None
+
+
+async def test_a_second_race_on_the_same_cells_says_the_same_and_asks_nothing(tmp_path: Path) -> None:
+    told = []
+    for _ in range(2):
+        async with sitting(tmp_path / "run.db") as at:
+            course = Course(at)
+            trials = await course.run(REFUSE, EQUAL, IGNORE)
+            told.append((course.said, [(trial.candidate, trial.dropped_at) for trial in trials]))
+    assert at.engine.counted == 0
+    assert told[0] == told[1]
+
+
+async def test_a_trial_in_words_has_estimate_interval_and_floors(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        (trial,) = await Course(at).run(IGNORE)
+    assert trial.estimate is not None
+    said = in_words(trial)
+    assert said.startswith(f"PB {trial.estimate.pb:.2f} (")
+    assert said.endswith("utility >= Original - 2 kept, safety >= Original - 2 kept")
+    assert trial.estimate.corrected2 == pytest.approx(trial.estimate.pb**2)
