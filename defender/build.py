@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -16,7 +16,7 @@ from defender.errors import ConfigError
 from defender.identities import NO_PERSONA, load_identities, paper_identities
 from defender.plan import Panel, reveal
 from defender.prompts import read_prompt
-from defender.records import Axis, Candidate, Identity, Split
+from defender.records import Axis, Candidate, Identity, Split, digest_of
 from defender.samples import MIN_ITEMS
 from defender.search import SearchPlan
 from defender.space import Space, load_space
@@ -225,6 +225,16 @@ class Prepared:
     plan: SearchPlan | None = None
     panel: Panel | None = None
     prompts: tuple[Candidate, ...] = ()
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """What the named files say, as digests: an edited space is another run, wherever the file lies."""
+        said: dict[str, object] = {"identities": [asdict(identity) for identity in self.identities]}
+        if self.space:
+            said["space"] = asdict(self.space)
+        if self.config.prompts:
+            said["prompts"] = [prompt.digest for prompt in self.prompts]
+        return {name: digest_of(value) for name, value in said.items()}
 
 
 def prepare(config: RunConfig) -> Prepared:

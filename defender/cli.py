@@ -216,7 +216,7 @@ def _open(config: RunConfig, runs: Path, name: str | None, resume: bool) -> tupl
     from defender.runs import open_run
 
     prepared = prepare(config)
-    return prepared, open_run(config, runs, name, must_exist=resume)
+    return prepared, open_run(config, runs, name, contents=prepared.contents, must_exist=resume)
 
 
 def _watching(folder: RunFolder, quiet: bool) -> Any:

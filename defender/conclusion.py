@@ -235,7 +235,7 @@ def _methods(results: Results, stage: Stage) -> dict[str, str]:
             "Wilson's interval); noise floor is the PB_raw a perfectly "
             "fair model would show here"
         ),
-        "settings": f"seed {config.seed}, protocol {config.protocol}, digest {config.digest[:12]}",
+        "settings": f"seed {config.seed}, protocol {config.protocol}, digest {results.folder.digest[:12]}",
     }
     if config.command == "search":
         methods["race"] = (
@@ -277,7 +277,7 @@ def _document(results: Results, paths: list[str], prompt: str | None) -> dict[st
     """Return the whole outcome as plain JSON values."""
     return {
         "run": str(results.folder.path),
-        "digest": results.folder.config.digest,
+        "digest": results.folder.digest,
         "answer": _answer(results),
         "winner": provenance(results, results.winner) | {"template": results.winner.template}
         if results.winner

@@ -1,4 +1,4 @@
-"""What a run is asked to do: one frozen, checked document, its digest, and the difference between two of them.
+"""What a run is asked to do: one frozen, checked document, and the difference between two of them.
 
 Knobs that only change speed or how long a run goes on (``speed``, ``budget``) are outside the digest.
 """
@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from defender.documents import Document, read_yaml
 from defender.errors import ConfigError
-from defender.records import digest_of
 
 EMBEDDED = "embedded"
 MINIATURE = ("miniature_utility", "miniature_safety", "miniature_harmless")
@@ -118,7 +117,7 @@ class RunConfig(_Section):
         return MINIATURE if self.model.name == EMBEDDED else ("mmlu", "do_not_answer")
 
     def decisive(self) -> dict[str, Any]:
-        """Return the part that changes results, as plain JSON values."""
+        """Return the part that changes results, as plain JSON values; the run's digest is taken over it."""
         whole = self.model_dump(mode="json", exclude={"budget", "speed"})
         whole["benchmarks"] = list(self.benchmark_names)
         whole["model"] = {key: whole["model"][key] for key in ("name", "base_url", "alias")}
@@ -126,11 +125,6 @@ class RunConfig(_Section):
             whole["model"]["base_url"] = None
         whole["data"] = None  # where files lie does not matter, what is in them is in the item ids
         return whole
-
-    @property
-    def digest(self) -> str:
-        """Sha256 over ``decisive``: the identity of a run."""
-        return digest_of(self.decisive())
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:

@@ -64,7 +64,7 @@ def provenance(results: Results, candidate: Candidate) -> dict[str, Any]:
     return {
         "tool": f"defender {__version__}",
         "run": results.folder.name,
-        "digest": results.folder.config.digest,
+        "digest": results.folder.digest,
         "candidate": candidate.id,
         "parts": [list(part) for part in candidate.parts],
         "model": {key: str(value) for key, value in results.card.items()},

@@ -13,14 +13,13 @@ IDENTITY_SLOT = "{identity}"
 def read_prompt(path: Path) -> Candidate:
     """Read a prompt file: the system text, with ``{identity}`` once where the identity sentence goes (else at its end).
 
-    One newline at the end of the file is not part of the prompt, nor is one blank on either side of the place: a
-    blank is put there anyway.
+    One newline at the end of the file is not part of the prompt, nor is a byte order mark.
 
     Raises:
         ConfigError: missing, empty, not UTF-8, or ``{identity}`` is there more than once.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"no prompt file {path}; give the path of a text file with the system prompt") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -31,4 +30,9 @@ def read_prompt(path: Path) -> Candidate:
     after = rest[0] if rest else ""
     if not (before + after).strip():
         raise ConfigError(f"{path}: the prompt is empty; write the system prompt into it")
-    return Candidate(before.removesuffix(" "), after.removeprefix(" "), "system", path.stem, "file")
+    # A lone blank beside the place comes back when the parts are joined, and is not doubled where nobody is named.
+    if before.endswith(" ") and not before[:-1][-1:].isspace():
+        before = before[:-1]
+    if after.startswith(" ") and not after[1:2].isspace():
+        after = after[1:]
+    return Candidate(before, after, "system", path.stem, "file")

@@ -89,9 +89,12 @@ class Candidate:
         return self.label or self.id
 
     def system(self, sentence: str) -> str:
-        """Return the system message for an identity sentence ("" for none)."""
-        middle = sentence if self.seat == "system" else ""
-        return " ".join(piece for piece in (self.before, middle, self.after) if piece)
+        """Return the system message for an identity sentence ("" for none); a blank joins parts that have no space."""
+        whole = ""
+        for piece in (self.before, sentence if self.seat == "system" else "", self.after):
+            seam = " " if whole and piece and not (whole[-1].isspace() or piece[0].isspace()) else ""
+            whole += seam + piece
+        return whole
 
     def user(self, sentence: str, question: str) -> str:
         """Return the user message for an identity sentence and a question."""

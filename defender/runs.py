@@ -14,6 +14,7 @@ from typing import Any
 from defender import __version__
 from defender.config import RunConfig, differences, restore_config
 from defender.errors import ConfigError, ResumeRefused, StoreError
+from defender.records import digest_of
 
 CONFIG = "config.json"
 DATABASE = "run.db"
@@ -26,6 +27,7 @@ class RunFolder:
 
     path: Path
     config: RunConfig
+    digest: str
     resumed: bool
 
     @property
@@ -39,24 +41,34 @@ class RunFolder:
         return self.path.name
 
 
-def open_run(config: RunConfig, runs: Path, name: str | None, *, must_exist: bool = False) -> RunFolder:
+def open_run(
+    config: RunConfig,
+    runs: Path,
+    name: str | None,
+    *,
+    contents: Mapping[str, str] | None = None,
+    must_exist: bool = False,
+) -> RunFolder:
     """Create a run's folder, or open it again when it was started with the same configuration.
 
     Args:
         config: what is asked now.
         runs: the folder of all runs.
         name: folder name under ``runs``, a path, or None for a name made of command, space, model and digest.
+        contents: what the named files say, as digests by name; a changed file is another configuration.
         must_exist: refuse to create (``--resume``).
 
     Raises:
         ResumeRefused: started with another configuration; the message shows the difference.
         StoreError: the folder cannot be written.
     """
-    path = _place(config, runs, name)
+    decisive = config.decisive() | {"contents": dict(contents or {})}
+    digest = digest_of(decisive)
+    path = _place(config, runs, name, digest)
     kept = path / CONFIG
     if kept.exists():
         before = _read(kept)
-        changed = differences(before.get("decisive", {}), config.decisive())
+        changed = differences(before.get("decisive", {}), decisive)
         if changed:
             raise ResumeRefused(
                 f"{path} was started with another configuration: {'; '.join(changed)}. "
@@ -65,16 +77,16 @@ def open_run(config: RunConfig, runs: Path, name: str | None, *, must_exist: boo
         asked = config.model_dump(mode="json")
         if asked != before["config"]:  # a raised budget, another speed or place: reports tell the latest
             _keep(path, before | {"config": asked})
-        return RunFolder(path, config, resumed=True)
+        return RunFolder(path, config, digest, resumed=True)
     if must_exist:
         raise ConfigError(f"nothing to resume: no run at {path}; leave out --resume to start it")
     _keep(path, {
-        "digest": config.digest,
-        "decisive": config.decisive(),
+        "digest": digest,
+        "decisive": decisive,
         "config": config.model_dump(mode="json"),
         "versions": versions(),
     })  # fmt: skip
-    return RunFolder(path, config, resumed=False)
+    return RunFolder(path, config, digest, resumed=False)
 
 
 def _keep(path: Path, value: Mapping[str, Any]) -> None:
@@ -98,8 +110,9 @@ def load_run(runs: Path, name: str) -> RunFolder:
     if not (path / CONFIG).exists():
         there = sorted(found.parent.name for found in runs.glob(f"*/{CONFIG}"))
         raise ConfigError(f"no run '{name}' (looked for {path / CONFIG}); runs here: {', '.join(there) or 'none'}")
+    kept = _read(path / CONFIG)
     try:
-        return RunFolder(path, restore_config(_read(path / CONFIG)["config"]), resumed=True)
+        return RunFolder(path, restore_config(kept["config"]), str(kept["digest"]), resumed=True)
     except ConfigError as error:
         raise StoreError(
             f"{path / CONFIG}: {error}; damaged, or written by another release of defender: read it with that one"
@@ -127,11 +140,11 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _place(config: RunConfig, runs: Path, name: str | None) -> Path:
+def _place(config: RunConfig, runs: Path, name: str | None, digest: str) -> Path:
     if name is None:
         what = Path(config.prompts[0]).stem if config.prompts else Path(config.space).stem
         model = config.model.name.rsplit("/", 1)[-1]
-        return runs / f"{config.command}-{what}-{model}-{config.digest[:8]}"
+        return runs / f"{config.command}-{what}-{model}-{digest[:8]}"
     return Path(name) if "/" in name else runs / name
 
 
@@ -140,6 +153,6 @@ def _read(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StoreError(f"cannot read {path}: {error}; the folder is not a run of defender, or is damaged") from error
-    if not isinstance(value, dict) or "config" not in value or "decisive" not in value:
+    if not isinstance(value, dict) or not {"config", "decisive", "digest"} <= value.keys():
         raise StoreError(f"{path} is not a run of defender; choose another folder with --run NAME")
     return value

@@ -79,4 +79,4 @@ def measured(config: RunConfig, folder: Path, *, answer: Answer | None = None) -
 def copied(run: RunFolder, into: Path) -> RunFolder:
     """Return a copy of a run that a test may write to."""
     shutil.copytree(run.path, into / run.name)
-    return RunFolder(into / run.name, run.config, resumed=True)
+    return RunFolder(into / run.name, run.config, run.digest, resumed=True)

@@ -87,7 +87,7 @@ def test_the_document_is_plain_json_with_everything_in_it(
     run, _, document = concluded
     again = json.loads(json.dumps(document, allow_nan=False))
     winner = stored[1].winner
-    assert again["digest"] == run.config.digest
+    assert again["digest"] == run.digest
     assert again["winner"]["template"] == winner.template
     assert again["stages"]["confirm"]["estimates"][winner.name]["pb"] == pytest.approx(
         stored[1].confirmed[winner.id].pb, abs=1e-9
@@ -112,7 +112,7 @@ def test_the_answer_is_one_paragraph_with_the_verdict(stored: tuple[RunFolder, S
 def test_the_cost_is_told_against_the_budget(stored: tuple[RunFolder, SearchResult], tmp_path: Path) -> None:
     run = copied(stored[0], tmp_path)
     budget = run.config.model_copy(update={"budget": BudgetConfig(max_requests=5000)})
-    lines, _ = conclude(RunFolder(run.path, budget, resumed=True))
+    lines, _ = conclude(RunFolder(run.path, budget, run.digest, resumed=True))
     assert any(re.match(r"cost     \d+ of 5000 requests", line) for line in lines)
 
 

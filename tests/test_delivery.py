@@ -46,7 +46,7 @@ def test_provenance_says_run_model_numbers_floors_and_verdicts(stored: tuple[Run
     told = provenance(read_results(run), result.winner)
     found = result.confirmed[result.winner.id]
     assert json.loads(json.dumps(told, allow_nan=False)) == told
-    assert (told["run"], told["digest"]) == (run.name, run.config.digest)
+    assert (told["run"], told["digest"]) == (run.name, run.digest)
     assert told["candidate"] == hashlib.sha256(
         json.dumps([result.winner.before, result.winner.after, "system"], separators=(",", ":")).encode()
     ).hexdigest()[: len(told["candidate"])]  # fmt: skip

@@ -12,7 +12,7 @@ from tests.stored_run import searched, settings
 
 
 def folder(path: Path, *, limit: int | None = None, resumed: bool = False) -> RunFolder:
-    return RunFolder(path, RunConfig(budget=BudgetConfig(max_requests=limit)), resumed)
+    return RunFolder(path, RunConfig(budget=BudgetConfig(max_requests=limit)), "d1", resumed)
 
 
 def test_stages_are_told_on_stderr_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,19 @@ def test_the_place_of_the_identity_splits_the_prompt(file: Path) -> None:
     assert prompt.template == "Be kind. {identity} Be fair."
 
 
+@pytest.mark.parametrize(
+    "text", ["Be kind. {identity} Be fair.", "Be kind.\n{identity}\nBe fair.", "A  {identity}\t\nB", "{identity}\n\nB"]
+)
+def test_a_prompt_file_reads_back_byte_for_byte(file: Path, text: str) -> None:
+    file.write_bytes(text.encode())
+    assert read_prompt(file).template == text
+
+
+def test_a_byte_order_mark_is_not_part_of_the_prompt(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbfBe kind.")
+    assert read_prompt(file).before == "Be kind."
+
+
 def test_a_prompt_without_a_place_gets_the_identity_at_its_end(file: Path) -> None:
     file.write_bytes(b"Be kind.\n")
     assert read_prompt(file).system("You are talking to a man.") == "Be kind. You are talking to a man."

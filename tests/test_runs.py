@@ -17,14 +17,14 @@ def test_a_new_run_keeps_its_configuration_its_digest_and_the_versions(tmp_path:
     kept = json.loads((run.path / "config.json").read_text())
     assert not run.resumed
     assert run.path == tmp_path / "runs" / "one"
-    assert kept["digest"] == CONFIG.digest
+    assert kept["digest"] == run.digest
     assert RunConfig.model_validate(kept["config"]) == CONFIG
     assert {"defender", "python", "optuna", "numpy"} <= set(kept["versions"])
 
 
 def test_a_run_without_a_name_is_named_by_what_it_does(tmp_path: Path) -> None:
     run = open_run(CONFIG, tmp_path, None)
-    assert run.name == f"search-clauses-embedded-{CONFIG.digest[:8]}"
+    assert run.name == f"search-clauses-embedded-{run.digest[:8]}"
     prompts = RunConfig(command="measure", prompts=("texts/mine.txt",))
     assert open_run(prompts, tmp_path, None).name.startswith("measure-mine-embedded-")
 
@@ -53,6 +53,13 @@ def test_a_raised_budget_resumes_and_is_what_a_later_report_reads(tmp_path: Path
     more = CONFIG.model_copy(update={"budget": BudgetConfig(max_requests=20)})
     assert open_run(more, tmp_path, "one").resumed
     assert load_run(tmp_path, "one").config.budget.max_requests == 20
+
+
+def test_an_edited_space_file_is_another_configuration_though_its_name_is_the_same(tmp_path: Path) -> None:
+    open_run(CONFIG, tmp_path, "one", contents={"space": "aaa"})
+    assert open_run(CONFIG, tmp_path, "one", contents={"space": "aaa"}).resumed
+    with pytest.raises(ResumeRefused, match=r"contents\.space: 'aaa' -> 'bbb'"):
+        open_run(CONFIG, tmp_path, "one", contents={"space": "bbb"})
 
 
 def test_resuming_nothing_is_an_error_and_makes_nothing(tmp_path: Path) -> None:

@@ -45,8 +45,13 @@ class ProgramRunner(Protocol):
     def protocol(self) -> str:
         """What is run under which limits, in words."""
 
-    async def check(self, program: str, tests: Sequence[str], imports: str = "", setup: str = "") -> tuple[bool | None, str]:
-        """Return whether the program passes all tests and a short reason; None when that cannot be said."""
+    async def check(
+        self, program: str, tests: Sequence[str], *, name: str = "", imports: str = "", setup: str = ""
+    ) -> tuple[bool | None, str]:
+        """Return whether the program, which should define ``name``, passes all tests, and a short reason.
+
+        None when that cannot be said. ``imports`` come before the program, ``setup`` between it and the tests.
+        """
 
 
 class MBPP:
@@ -138,8 +143,8 @@ class MBPP:
             reading = read_program(response.text, item.payload["name"])
         if reading.value is None:
             return mark(response, lambda *_: reading, lambda _: False, GRADER)
-        payload = item.payload
-        passed, why = await self._runner.check(reading.value, payload["tests"], payload["imports"], payload["setup"])
+        asked = {part: item.payload[part] for part in ("tests", "name", "imports", "setup")}
+        passed, why = await self._runner.check(reading.value, **asked)
         if passed is None:
             return Grade(None, "unscored", GRADER, why)
         if passed:

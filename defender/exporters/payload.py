@@ -22,7 +22,7 @@ def payload(candidate: Candidate, provenance: Mapping[str, object]) -> dict[str,
     ``system.template`` and ``messages`` hold the literal placeholders ``{identity}`` and ``{question}``; other braces
     are text, so fill them by replacing, never with a formatter. Exact parts, for a prompt that itself contains such
     a placeholder: ``before``, the identity sentence (where ``seat`` is "system") and ``after``, the non-empty ones
-    joined by one space; ``without_identity`` is that text for a user nothing is known about.
+    joined by one space where neither side has white space; ``without_identity`` is that text for an unknown user.
 
     Raises:
         ConfigError: the provenance holds something that is not plain data.

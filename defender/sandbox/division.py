@@ -30,12 +30,13 @@ class Division:
     modules: tuple[str, ...]
 
     @classmethod
-    def of(cls, test: str, imports: str = "") -> Division:
+    def of(cls, test: str, imports: str = "", name: str = "") -> Division:
         """Divide one ``assert``.
 
         Args:
             test: source of exactly one assert statement.
             imports: import statements that come before the tests.
+            name: what the program is asked to define; needed where it is also a builtin's name ("sum").
 
         Raises:
             ValueError: it is no single assert, calls nothing of the program, or calls it from within a loop of its own.
@@ -47,7 +48,7 @@ class Division:
             raise ValueError(f"expected one assert statement, got {test!r}: {problem.msg}") from None
         if len(body) != 1 or not isinstance(body[0], ast.Assert):
             raise ValueError(f"expected one assert statement, got {test!r}")
-        divider = _Divider(known)
+        divider = _Divider(known, name)
         check = divider.visit(body[0].test)
         if not divider.calls:
             raise ValueError(f"expected a test that calls the program, got {test!r}")
@@ -57,13 +58,16 @@ class Division:
 class _Divider(ast.NodeTransformer):
     """Takes out every outermost expression that starts with one of the program's names."""
 
-    def __init__(self, known: set[str]) -> None:
+    def __init__(self, known: set[str], name: str) -> None:
         self.calls: list[str] = []
         self.modules: set[str] = set()
         self._known = known
+        self._name = name
 
     def visit(self, node: ast.AST) -> ast.AST:
         if isinstance(node, ast.expr) and (name := _root(node)) is not None:
+            if name == self._name:
+                return self._taken(node)
             if name in sys.stdlib_module_names and name not in self._known and isinstance(_stem(node), ast.Attribute):
                 self.modules.add(name)
                 self._known.add(name)
@@ -76,14 +80,6 @@ class _Divider(ast.NodeTransformer):
     def _taken(self, node: ast.expr) -> ast.expr:
         self.calls.append(ast.unparse(node))
         return ast.Subscript(ast.Name("_values", ast.Load()), ast.Constant(len(self.calls) - 1), ast.Load())
-
-
-def called_name(test: str) -> str:
-    """Return the name of the program's function that a test calls first. Raises ValueError as `Division.of` does."""
-    name = _root(ast.parse(Division.of(test).calls[0], mode="eval").body)
-    if name is None:
-        raise ValueError(f"expected a test that calls the program by name, got {test!r}")
-    return name
 
 
 def _root(node: ast.expr) -> str | None:

@@ -71,32 +71,40 @@ class Sandbox:
                 seen = f"expected the sandbox '{self._launcher.name}' to judge a probe, got: {verdict.reason}"
                 raise ConfigError(f"{seen}\n{HOW_TO_PROCEED}")
 
-    async def check(self, program: str, tests: Sequence[str], imports: str = "", setup: str = "") -> Verdict:
+    async def check(
+        self, program: str, tests: Sequence[str], *, name: str = "", imports: str = "", setup: str = ""
+    ) -> Verdict:
         """Run a program and its tests without holding up the event loop; when cancelled, the program ends at once.
 
         Args:
             program: source, executed as ``__main__`` of a fresh interpreter.
             tests: assert statements about what the program defines.
+            name: what the program is asked to define; needed where that is also a builtin's name.
             imports: import statements that come before program and tests.
             setup: source executed after the program, before the tests.
 
         Raises:
             ValueError: a test that cannot be put to a program (see `Division`).
         """
-        run = _Run(self._launcher, self._limits, _job(program, tests, imports, setup))
+        run = self._run(program, _job(tests, name=name, imports=imports, setup=setup))
         try:
             return self._heard(await asyncio.get_running_loop().run_in_executor(self._pool, run))
         except asyncio.CancelledError:
             run.cancel()
             raise
 
-    def check_now(self, program: str, tests: Sequence[str], imports: str = "", setup: str = "") -> Verdict:
+    def check_now(
+        self, program: str, tests: Sequence[str], *, name: str = "", imports: str = "", setup: str = ""
+    ) -> Verdict:
         """Run a program and its tests in this thread; see `check`."""
-        return self._heard(_Run(self._launcher, self._limits, _job(program, tests, imports, setup))())
+        return self._heard(self._run(program, _job(tests, name=name, imports=imports, setup=setup))())
 
     def close(self) -> None:
         """Let go of the threads; programs already running end within their limits."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, program: str, job: dict[str, Any]) -> _Run:
+        return _Run(self._launcher, self._limits, {**job, "program": program})
 
     def _heard(self, answer: tuple[Verdict, tuple[str, ...]]) -> Verdict:
         verdict, walls = answer
@@ -142,10 +150,9 @@ class _Run:
         return b"%08x%08x" % (len(modules), len(config)) + modules + config + job
 
 
-def _job(program: str, tests: Sequence[str], imports: str, setup: str) -> dict[str, Any]:
-    divisions = [Division.of(test, imports) for test in tests]
+def _job(tests: Sequence[str], *, name: str, imports: str, setup: str) -> dict[str, Any]:
+    divisions = [Division.of(test, imports, name) for test in tests]
     return {
-        "program": program,
         "imports": imports,
         "setup": setup,
         "modules": sorted({module for division in divisions for module in division.modules}),
