@@ -93,9 +93,9 @@ def bubblewrap() -> Launcher:
     tree = ["--proc", "/proc", "--dev", "/dev", "--chdir", "/"]
     for place in (*_SYSTEM, *_prefixes(python)):
         tree += ["--ro-bind-try", place, place]
-    for place in map(Path, _MERGED):
-        tree += ["--symlink", str(place.readlink()), str(place)] if place.is_symlink() else []
-        tree += ["--ro-bind-try", str(place), str(place)] if not place.is_symlink() else []
+    for merged in map(Path, _MERGED):
+        source = ("--symlink", str(merged.readlink())) if merged.is_symlink() else ("--ro-bind-try", str(merged))
+        tree += [*source, str(merged)]
     apart = ["--unshare-all", "--uid", "65534", "--gid", "65534", "--die-with-parent", "--cap-drop", "ALL"]
     walls = {"landlock": "try", "seccomp": "must", "namespaces": "off", "orphan": True}
     return Launcher("bubblewrap", (found, *apart, *tree, python), walls, _environment())

@@ -127,6 +127,21 @@ async def test_a_passing_failure_is_asked_again() -> None:
     assert (await judge.verdict(QUESTION, TEXT)).score == 1.0
 
 
+@pytest.mark.parametrize("error", ["content_filter", "bad_request"])
+async def test_a_failure_that_would_come_again_is_not_paid_for_again(error: str) -> None:
+    judge, record = judge_of(XSTEST, Response(None, error=error))  # type: ignore[arg-type]
+    for _ in range(31):
+        assert (await judge.verdict(QUESTION, TEXT)).score is None
+    assert len(record.asked) == 1
+
+
+@pytest.mark.parametrize("form", FORMS, ids=title)
+async def test_a_verdict_that_a_filter_cut_is_missing_however_whole_it_looks(form: Form) -> None:
+    judge, _ = judge_of(form, Response(right(form), "content_filter"))
+    grade = await judge.verdict(QUESTION, TEXT)
+    assert (grade.score, grade.reason) == (None, "judge: content_filter")
+
+
 class Slow(Scripted):
     """Answers after a while, so that requests meet."""
 

@@ -20,6 +20,7 @@ WEIGHTS = Path(__file__).with_name("weights")
 EOS = "<|eos|>"
 LONGEST_CONTEXT = 1024
 BATCH = 32
+CHUNK = 256
 
 Floats = NDArray[np.float32]
 FinishReason = Literal["stop", "length"]
@@ -116,8 +117,11 @@ class Runtime:
         """Return the log-probabilities of the first generated token, prompts x vocabulary, in nats."""
         if not prompts:
             return np.zeros((0, self.vocabulary), np.float32)
-        results = self._ask(prompts, 1)
-        return _log_softmax(np.stack([np.asarray(result.logits[0][0]) for result in results]))
+        rows = []
+        for start in range(0, len(prompts), CHUNK):
+            results = self._ask(prompts[start : start + CHUNK], 1)
+            rows.append(_log_softmax(np.stack([np.asarray(result.logits[0][0]) for result in results])))
+        return np.concatenate(rows)
 
     def first_token_logprobs(self, prompts: Sequence[list[str]], top: int = 20) -> list[list[tuple[str, float]]]:
         """Return the `top` likeliest first tokens of each prompt as (text, log-probability), likeliest first."""

@@ -60,11 +60,11 @@ class Checker:
         return judgement
 
     def _judged(self, job: dict[str, Any]) -> Judgement:
-        stage = "program"
+        stage = ""
         try:
-            for stage, source in (("import", job["imports"]), ("program", job["program"]), ("setup", job["setup"])):
-                if source:
-                    self._ask({"run": source})
+            for stage in ("imports", "program", "setup"):
+                if job[stage]:
+                    self._ask({"run": job[stage]})
             space = self._space(job["imports"], job["modules"])
             for number, test in enumerate(job["tests"], 1):
                 stage = f"test {number} of {len(job['tests'])}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -47,7 +46,7 @@ class Kernel:
     """
 
     def __init__(self) -> None:
-        name = platform.machine() if os.name == "posix" else "no posix"
+        name = os.uname().machine if hasattr(os, "uname") else "of an unknown kind"
         name = {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
         if name not in MACHINES:
             raise WallMissing(f"processor {name}: expected one of {', '.join(MACHINES)}")

@@ -95,5 +95,3 @@ def _all_of(descriptor: int) -> bytes:
     while piece := os.read(descriptor, 1 << 16):
         pieces.append(piece)
     return b"".join(pieces)
-
-

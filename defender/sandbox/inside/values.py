@@ -19,7 +19,7 @@ Apply = Callable[[str, int], Any]
 
 _SMALL = 1 << 63
 """Larger integers travel as hex: Python refuses to print or read very long ones in decimal."""
-_KEYS = type({}.keys())
+_KEYS: Any = type({}.keys())
 _BUILTIN = (type, type(len))
 
 
@@ -50,8 +50,8 @@ def encode(value: Any, keep: Keep) -> Any:
             return [tag, *(encode(member, keep) for member in value)]
     if isinstance(value, dict):
         return ["d", *(encode(part, keep) for pair in dict.items(value) for part in pair)]
-    if isinstance(value, _BUILTIN) and getattr(builtins, value.__name__, None) is value:
-        return ["n", value.__name__]
+    if isinstance(value, _BUILTIN) and getattr(builtins, name := str(value.__name__), None) is value:
+        return ["n", name]
     return _number(value) or ["h", keep(value)]
 
 

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from string import Template
+
+import pytest
+
+from defender.sandbox.sandbox import Sandbox
+from tests.sandbox.cheats import CHEATS
+from tests.sandbox.conftest import Ground
+from tests.sandbox.escapes import ESCAPES, NETWORK
+from tests.sandbox.floods import FLOODS
+
+TEST = ["assert solve(2) == 4"]
+HONEST = "def solve(n):\n    return 2 * n"
+
+REAL = (
+    *NETWORK,
+    "read a file outside",
+    "read the accounts",
+    "list the root folder",
+    "list the processes",
+    "read its own memory map",
+    "write outside",
+    "make a folder",
+    "make a symbolic link",
+    "follow a symbolic link",
+    "walk up from a descriptor",
+    "delete a file",
+    "kill the tests' process",
+    "fork",
+    "run a program",
+    "run a shell",
+    "outlive its parent",
+    "clone with a new process",
+    "make shared memory",
+    "signal through a descriptor's owner",
+)
+"""Attacks that any user may carry out on any Linux without walls; the rest need luck or an unusual machine."""
+
+
+def sandboxes_left() -> list[str]:
+    """Return the sandbox processes that still run."""
+    left = []
+    for folder in Path("/proc").iterdir():
+        try:
+            line = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"defender.sandbox.inside" in line:
+            left.append(f"{folder.name}: {line[:60]!r}")
+    return left
+
+
+def test_there_are_more_than_25_attacks() -> None:
+    assert len(ESCAPES) + len(CHEATS) + len(FLOODS) > 100
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+def test_no_program_gets_out(sandbox: Sandbox, ground: Ground, name: str) -> None:
+    program = Template(ESCAPES[name]).substitute(ground.names)
+    verdict = sandbox.check_now(program, TEST)
+    assert verdict.passed is False, verdict
+    assert ground.now() == ground.before
+    assert ground.heard() == []
+    assert sandboxes_left() == []
+    assert sandbox.check_now(HONEST, TEST).passed
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_without_walls_the_same_attack_succeeds(bare: Sandbox, ground: Ground, name: str) -> None:
+    program = Template(ESCAPES[name]).substitute(ground.names)
+    verdict = bare.check_now(program, TEST)
+    # Killing the tests' process takes the verdict along.
+    assert verdict.passed is (None if name == "kill the tests' process" else True), verdict
+
+
+@pytest.mark.parametrize("name", CHEATS)
+def test_no_program_passes_without_solving_the_task(sandbox: Sandbox, name: str) -> None:
+    verdict = sandbox.check_now(CHEATS[name], TEST)
+    assert verdict.passed is False, verdict
+    assert sandboxes_left() == []
+
+
+async def test_no_program_uses_up_the_machine_and_others_are_graded_meanwhile(sandbox: Sandbox) -> None:
+    free = os.statvfs("/tmp").f_bfree
+    flooding = [sandbox.check(program, TEST) for program in FLOODS.values()]
+    honest = [sandbox.check(HONEST, TEST) for _ in FLOODS]
+    verdicts = await asyncio.gather(*(check for pair in zip(flooding, honest, strict=True) for check in pair))
+    floods = dict(zip(FLOODS, verdicts[::2], strict=True))
+    assert {name: verdict for name, verdict in floods.items() if verdict.passed is not False} == {}
+    assert [verdict for verdict in verdicts[1::2] if not verdict.passed] == []
+    assert free - os.statvfs("/tmp").f_bfree < (1 << 30) // os.statvfs("/tmp").f_bsize
+    assert sandboxes_left() == []
