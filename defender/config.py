@@ -49,7 +49,7 @@ class SearchConfig(_Section):
     """The most candidates to measure, seeds included."""
     generation: int = Field(8, ge=1)
     """Candidates raced side by side."""
-    items: int = Field(64, ge=3)
+    items: int = Field(32, ge=3)
     """Search items per benchmark, fewer where a benchmark has fewer."""
     blocks: tuple[int, ...] = Field((1, 1, 2), min_length=1)
     """Relative sizes of the blocks in which items are revealed."""
@@ -63,7 +63,7 @@ class MeasureConfig(_Section):
     """Which items claims are made on."""
 
     items: int | None = Field(None, ge=3)
-    """Items per benchmark; None for all there are in the split."""
+    """Items per benchmark, fewer where a benchmark has fewer; None for all there are."""
     repeats: int = Field(1, ge=1)
     """Times each cell is asked."""
 
@@ -100,7 +100,7 @@ class RunConfig(_Section):
     data: str | None = None
     """Folder with datasets in hub layout; None reads from the hub."""
     search: SearchConfig = SearchConfig()
-    confirm: MeasureConfig = MeasureConfig()
+    confirm: MeasureConfig = MeasureConfig(items=80)
     measure: MeasureConfig = MeasureConfig()
     floors: Mapping[str, str] = Field(default_factory=lambda: dict(FLOORS))
     """Axis -> floor: "60" (percent) or "Original-1" (at most one point under the baseline)."""

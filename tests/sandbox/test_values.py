@@ -18,11 +18,13 @@ from defender.sandbox.inside.values import Opaque, decode, encode
 KEYS = st.none() | st.booleans() | st.integers() | st.text() | st.binary() | st.floats(allow_nan=False)
 PLAIN = st.recursive(
     KEYS | st.complex_numbers(allow_nan=False),
-    lambda inner: st.lists(inner)
-    | st.lists(inner).map(tuple)
-    | st.dictionaries(KEYS, inner)
-    | st.sets(KEYS)
-    | st.frozensets(KEYS),
+    lambda inner: (
+        st.lists(inner)
+        | st.lists(inner).map(tuple)
+        | st.dictionaries(KEYS, inner)
+        | st.sets(KEYS)
+        | st.frozensets(KEYS)
+    ),
     max_leaves=20,
 )
 
@@ -123,7 +125,7 @@ def test_an_object_that_claims_to_equal_everything_equals_nothing_here() -> None
 def test_what_is_no_plain_data_stays_where_it_is(value: Any) -> None:
     kept: list[object] = []
     assert isinstance(crossed(value, kept), Opaque)
-    assert kept == [value]
+    assert kept[0] is value
 
 
 def test_a_value_within_itself_is_refused() -> None:
@@ -136,7 +138,8 @@ def test_a_value_within_itself_is_refused() -> None:
 @pytest.mark.parametrize(
     "data",
     [[], {}, [1], ["?"], ["?", "x"], ["i"], ["i", "zz"], ["i", 1], ["c", "a", "b"], ["d", ["l"], 1], ["s", ["l", 1]],
-     ["h", "x"], ["n", "nothing_of_that_name"], ["n", "__name__"], ["b", "€"], ["D", "x"], ["Q", "1/0"], ["i", "1", "2"]],
+     ["h", "x"], ["n", "nothing_of_that_name"], ["n", "__name__"], ["b", "€"], ["D", "x"], ["Q", "1/0"],
+     ["i", "1", "2"]],
 )  # fmt: skip
 def test_anything_else_is_refused(data: Any) -> None:
     with pytest.raises(Malformed):

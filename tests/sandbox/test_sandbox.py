@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from defender.benchmarks.mbpp import ProgramRunner
+from defender.errors import ConfigError
+from defender.sandbox.launcher import Launcher
+from defender.sandbox.sandbox import Sandbox, open_sandbox
+from tests.sandbox.conftest import TIGHT, launcher_or_skip
+from tests.sandbox.test_attacks import HONEST, TEST, sandboxes_left
+
+ROOT = Path(__file__).parents[2]
+LOOP = "while True: pass"
+
+
+def test_it_is_what_mbpp_asks_for(sandbox: Sandbox) -> None:
+    runner: ProgramRunner = sandbox
+    assert runner.name.endswith("@1")
+    assert "CPU" in runner.protocol
+
+
+@pytest.mark.parametrize(
+    ("program", "test"),
+    [
+        ("import math, re, heapq, itertools, collections, json, random, datetime\n" + HONEST, TEST[0]),
+        ("import threading\nout = []\nt = threading.Thread(target=out.append, args=(4,))\nt.start()\nt.join()\n"
+         "def solve(n):\n    return out[0]", TEST[0]),
+        ("from concurrent.futures import ThreadPoolExecutor\ndef solve(n):\n    with ThreadPoolExecutor(8) as pool:\n"
+         "        return sum(pool.map(int, '1111'))", TEST[0]),
+        ("import asyncio\nasync def four():\n    await asyncio.sleep(0)\n    return 4\n"
+         "def solve(n):\n    return asyncio.run(four())", TEST[0]),
+        ("def solve(n):\n    while True:\n        yield n", "assert [*zip(solve(2), 'ab')] == [(2, 'a'), (2, 'b')]"),
+        ("def solve(n):\n    yield from (1, 2)", "assert set(solve(2)) == {1, 2}"),
+        ("import re\ndef solve(s):\n    return re.match('a', s)", "assert solve('a')"),
+        ("import re\ndef solve(s):\n    return re.match('a', s)", "assert not solve('b')"),
+        ("from collections import deque\ndef solve(n):\n    return deque([n])", "assert len(solve(2)) == 1"),
+        ("from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\ndef solve(p):\n    return p.x",
+         "assert solve(P(3)) == 3"),
+        ("def solve(n):\n    return n if n == 0 else 1 + solve(n - 1)", "assert solve(990) == 990"),
+        ("def solve(n):\n    return [n, n][::-1]", "assert solve(1) is not None"),
+        ("if __name__ == '__main__':\n    solve = abs", "assert solve(-1) == 1"),
+        ("import sys\nprint('x')\nprint('x', file=sys.stderr)\n" + HONEST, TEST[0]),
+        ("import time, random, locale, zoneinfo, decimal\ndef solve(n):\n"
+         "    return 'é'.encode('latin-1') and zoneinfo.ZoneInfo and n * 2", TEST[0]),
+    ],
+)  # fmt: skip
+def test_ordinary_programs_run_as_they_would_alone(sandbox: Sandbox, program: str, test: str) -> None:
+    verdict = sandbox.check_now(program, [test])
+    assert verdict.passed, verdict
+
+
+@pytest.mark.parametrize(
+    ("program", "tests", "reason"),
+    [
+        ("def solve(n):\n    return 5", ["assert solve(1) == 5", "assert solve(2) == 4"], "test 2 of 2 failed"),
+        ("def solve(n):\n    return 1 / 0", TEST, "test 1 of 1 raised ZeroDivisionError"),
+        ("def solve(n):\n    return None", ["assert solve(2) < 5"], "test 1 of 1 raised TypeError"),
+        ("import numpy", TEST, "program raised ModuleNotFoundError"),
+        ("raise ValueError", TEST, "program raised ValueError"),
+        ("import os\nos._exit(7)", TEST, "program: the program ended its process (exit 7)"),
+        ("import time\ntime.sleep(60)", TEST, "time limit (4 s)"),
+    ],
+)
+def test_a_program_that_fails_is_wrong_and_the_reason_says_how(
+    sandbox: Sandbox, program: str, tests: list[str], reason: str
+) -> None:
+    assert sandbox.check_now(program, tests) == (False, reason)
+
+
+def test_imports_come_before_the_program_and_setup_after_it(sandbox: Sandbox) -> None:
+    program = "class Node: pass\ndef solve(node):\n    return math.floor(node.size)"
+    verdict = sandbox.check_now(
+        program,
+        ["assert solve(root) == math.floor(2.5)"],
+        imports="import math",
+        setup="root = Node()\nroot.size = 2.5",
+    )
+    assert verdict.passed, verdict
+
+
+def test_hashes_of_text_are_the_same_every_time(sandbox: Sandbox) -> None:
+    alone = [sys.executable, "-c", "print(hash('a'))"]
+    said = subprocess.run(alone, env={"PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=True)
+    verdict = sandbox.check_now("def solve(text):\n    return hash(text)", [f"assert solve('a') == {said.stdout}"])
+    assert verdict.passed, verdict
+
+
+def test_a_program_is_killed_at_its_cpu_limit_and_that_is_wrong() -> None:
+    sandbox = Sandbox(launcher_or_skip("landlock"), replace(TIGHT, cpu_s=1, wall_s=60))
+    assert sandbox.check_now(LOOP, TEST) == (False, "program: CPU limit (1 s)")
+
+
+def test_a_program_killed_from_outside_is_unscored() -> None:
+    sandbox = Sandbox(launcher_or_skip("landlock"), replace(TIGHT, cpu_s=30, wall_s=30))
+    code = f"from tests.sandbox.test_sandbox import kill_a_sleeper; kill_a_sleeper({os.getpid()})"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as killer:
+        verdict = sandbox.check_now("import time\ntime.sleep(25)", TEST)
+        killer.wait()
+    assert verdict.passed is None
+    assert "from outside" in verdict.reason
+
+
+def kill_a_sleeper(grader: int) -> None:
+    """Kill the program's process (the grandchild) of whoever grades, as the kernel does when memory runs out."""
+    for _ in range(200):
+        time.sleep(0.05)
+        children = _children(grader)
+        for program in [grandchild for child in children for grandchild in _children(child)]:
+            time.sleep(1.0)
+            os.kill(program, signal.SIGKILL)
+            return
+
+
+def _children(process: int) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == process and int(folder.name) != os.getpid():
+                found.append(int(folder.name))
+    return found
+
+
+def test_a_sandbox_that_cannot_start_is_unscored_not_wrong() -> None:
+    nowhere = Sandbox(Launcher("landlock", ("/nowhere/python",), {}, {}))
+    verdict = nowhere.check_now(HONEST, TEST)
+    assert verdict.passed is None
+    assert "could not be started" in verdict.reason
+
+
+def test_a_probe_that_fails_says_how_to_proceed() -> None:
+    with pytest.raises(ConfigError, match=r"judge a probe.*\n.*choose one of"):
+        Sandbox(Launcher("landlock", ("/nowhere/python",), {}, {})).probe()
+
+
+async def test_a_cancelled_check_ends_its_program_at_once() -> None:
+    sandbox = Sandbox(launcher_or_skip("landlock"), replace(TIGHT, cpu_s=30, wall_s=30))
+    checks = [asyncio.create_task(sandbox.check(LOOP, TEST)) for _ in range(8)]
+    await asyncio.sleep(0.5)
+    for check in checks:
+        check.cancel()
+    await asyncio.gather(*checks, return_exceptions=True)
+    await asyncio.to_thread(await_the_end_of_all_sandboxes)
+    assert sandboxes_left() == []
+
+
+def await_the_end_of_all_sandboxes(seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while sandboxes_left() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+async def test_the_event_loop_goes_on_while_programs_run(sandbox: Sandbox) -> None:
+    worst, began = 0.0, time.monotonic()
+    checks = asyncio.gather(*(sandbox.check(HONEST, TEST) for _ in range(40)))
+    while not checks.done():
+        before = time.monotonic()
+        await asyncio.sleep(0.001)
+        worst = max(worst, time.monotonic() - before)
+    assert all(verdict.passed for verdict in checks.result())
+    assert worst < min(0.25, (time.monotonic() - began) / 3)
+
+
+async def test_programs_run_at_the_same_time() -> None:
+    sandbox = Sandbox(launcher_or_skip("landlock"), TIGHT, at_once=4)
+    nap = "import time\ntime.sleep(0.8)\n" + HONEST
+    began = time.monotonic()
+    verdicts = await asyncio.gather(*(sandbox.check(nap, TEST) for _ in range(4)))
+    assert all(verdict.passed for verdict in verdicts)
+    assert time.monotonic() - began < 2.4
+
+
+def test_when_the_grader_is_killed_its_programs_end() -> None:
+    launcher_or_skip("landlock")
+    code = f"from tests.sandbox.test_sandbox import grade_a_loop; grade_a_loop({LOOP!r})"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as grader:
+        deadline = time.monotonic() + 20
+        while len(sandboxes_left()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(sandboxes_left()) == 2
+        grader.kill()
+    await_the_end_of_all_sandboxes()
+    assert sandboxes_left() == []
+
+
+def grade_a_loop(program: str) -> None:
+    Sandbox(launcher_or_skip("landlock"), replace(TIGHT, cpu_s=40, wall_s=60)).check_now(program, TEST)
+
+
+def test_opening_sees_the_sandbox_work_and_names_its_walls() -> None:
+    launcher_or_skip("landlock")
+    sandbox = open_sandbox()
+    assert "seccomp" in sandbox.walls
+    assert any(wall.startswith("Landlock (ABI") for wall in sandbox.walls)
+    assert "Landlock" in sandbox.protocol
