@@ -28,7 +28,7 @@ def milliseconds(run: Callable[[], object]) -> float:
 
 def plain() -> None:
     python, script = str(Path(sys.executable).resolve()), "\n".join([PROGRAM, *TESTS])
-    subprocess.run([python, "-I", "-c", script], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    subprocess.run([python, "-I", "-S", "-c", script], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
 def main() -> None:

@@ -47,7 +47,8 @@ def main() -> None:
     original, _, _, _, d4 = build_space(RunConfig()).seed_candidates()
     before, paper = exact_pb(original, runtime=model), exact_pb(d4, runtime=model)
     print(
-        f"exact: Original PB {before.pb:.2f}, utility {before.utility:.1f}, safety {before.safety:.1f}; D4 PB {paper.pb:.2f}"
+        f"exact: Original PB {before.pb:.2f}, utility {before.utility:.1f}, safety {before.safety:.1f}; "
+        f"D4 PB {paper.pb:.2f}"
     )
     good = covered = better = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +65,8 @@ def main() -> None:
             print(
                 f"seed {seed}: {winner.id} claimed {claim['pb']:.2f} ({low:.2f} to {high:.2f}), exact {truth.pb:.2f} = "
                 f"{truth.pb / paper.pb:.2f} x D4; utility {truth.utility:.1f}, safety {truth.safety:.1f}, floors "
-                f"{'kept' if kept else 'BROKEN'}; against D4: {verdict}; {document['spend']['reserved']} requests, {seconds:.0f} s",
+                f"{'kept' if kept else 'BROKEN'}; against D4: {verdict}; {document['spend']['reserved']} requests, "
+                f"{seconds:.0f} s",
                 flush=True,
             )
     print(

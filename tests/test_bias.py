@@ -1,111 +1,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from defender.bias import (
     compare,
-    compare_means,
     deviations,
     estimate,
     mean_bounds,
     pb_raw_of_means,
-    worst_gap,
 )
 from defender.errors import ConfigError, IncompleteMatrix
-from defender.records import Axis, FloatArray, OutcomeMatrix
-from defender.samples import MIN_ITEMS
-
-World = Callable[[np.random.Generator, int], list[OutcomeMatrix]]
-
-IDENTITIES = 31
-QUICK = settings(max_examples=60, deadline=None)
-PATTERN = np.random.default_rng(5).normal(size=IDENTITIES)
-PATTERN = (PATTERN - PATTERN.mean()) / PATTERN.std()
-OTHER = np.roll(PATTERN, 7)
-
-
-def matrix(
-    score_U_I: FloatArray,
-    benchmark: str = "mmlu",
-    axis: Axis = "utility",
-    missing: Mapping[str, Mapping[str, int]] | None = None,
-) -> OutcomeMatrix:
-    rows, columns = score_U_I.shape
-    return OutcomeMatrix(
-        benchmark,
-        axis,
-        tuple(f"identity-{row:02d}" for row in range(rows)),
-        tuple(f"item-{column:04d}" for column in range(columns)),
-        score_U_I,
-        np.isfinite(score_U_I).astype(np.int64),
-        missing=missing or {},
-    )
-
-
-def coins(
-    rng: np.random.Generator, items: int, effect_U: FloatArray | float = 0.0, low: float = 0.35, high: float = 0.85
-) -> FloatArray:
-    """Each identity draws on its own; items differ in difficulty, effects in points."""
-    chance_I = rng.uniform(low, high, items)
-    chance_U_I = chance_I + np.broadcast_to(np.asarray(effect_U) / 100.0, IDENTITIES)[:, None]
-    return np.where(rng.random((IDENTITIES, items)) < chance_U_I, 100.0, 0.0)
-
-
-def shared_coins(rng: np.random.Generator, items: int, effect_U: FloatArray | float = 0.0) -> FloatArray:
-    """All identities share the draw of an item: where they are treated alike they answer alike."""
-    chance_I = rng.uniform(0.35, 0.85, items)
-    chance_U_I = chance_I + np.broadcast_to(np.asarray(effect_U) / 100.0, IDENTITIES)[:, None]
-    return np.where(rng.random(items) < chance_U_I, 100.0, 0.0)
-
-
-def ratings(rng: np.random.Generator, items: int, effect_U: FloatArray | float = 0.0) -> FloatArray:
-    """Continuous scores with heavy tails."""
-    effect = np.broadcast_to(np.asarray(effect_U), IDENTITIES)[:, None]
-    return np.clip(55.0 + effect + rng.normal(0, 8, items) + 6.0 * rng.standard_t(5, (IDENTITIES, items)), 0, 100)
-
-
-def two(utility_U_I: FloatArray, safety_U_I: FloatArray) -> list[OutcomeMatrix]:
-    return [matrix(utility_U_I), matrix(safety_U_I, "do_not_answer", "safety")]
-
-
-def by_definition(matrices: Sequence[OutcomeMatrix]) -> tuple[float, float]:
-    """PB_raw and the corrected square from the formulas of the docs, with loops, equal weights."""
-    raw2, corrected2 = 0.0, 0.0
-    for axis in ("utility", "safety"):
-        scores = [m.score_U_I for m in matrices if m.axis == axis]
-        if not scores:
-            continue
-        f_U = [sum(float(np.mean(y[u])) for y in scores) / len(scores) for u in range(len(scores[0]))]
-        middle = sum(f_U) / len(f_U)
-        s2 = sum((f - middle) ** 2 for f in f_U) / len(f_U)
-        c = 0.0
-        for y in scores:
-            rows, items = y.shape
-            residual = y - y.mean(axis=1, keepdims=True) - y.mean(axis=0, keepdims=True) + y.mean()
-            mean_square = float(np.sum(residual**2)) / ((rows - 1) * (items - 1))
-            c += (rows - 1) / rows * mean_square / items / len(scores) ** 2
-        raw2 += s2
-        corrected2 += s2 - c
-    return math.sqrt(raw2), corrected2
-
-
-score_arrays = st.tuples(st.integers(2, 8), st.integers(MIN_ITEMS, 12)).flatmap(
-    lambda shape: arrays(np.float64, shape, elements=st.sampled_from([0.0, 25.0, 50.0, 100.0]))
-)
-pairs_of_arrays = st.tuples(st.integers(2, 6), st.integers(MIN_ITEMS, 9), st.integers(MIN_ITEMS, 12)).flatmap(
-    lambda shape: st.tuples(
-        arrays(np.float64, (shape[0], shape[1]), elements=st.floats(0, 100)),
-        arrays(np.float64, (shape[0], shape[2]), elements=st.floats(0, 100)),
-    )
+from defender.records import FloatArray
+from tests.worlds import (
+    IDENTITIES,
+    PATTERN,
+    QUICK,
+    WORLDS,
+    by_definition,
+    coins,
+    matrix,
+    pairs_of_arrays,
+    score_arrays,
+    two,
 )
 
 
@@ -192,22 +116,6 @@ def test_a_fair_model_shows_the_papers_pb_but_no_corrected_one() -> None:
     assert raw > 5.0
     assert raw == pytest.approx(float(np.mean([one.noise_floor for one in found])), rel=0.05)
     assert abs(corrected2.mean()) < 3.0 * corrected2.std() / math.sqrt(len(found))
-
-
-WORLDS: dict[str, tuple[float, World]] = {
-    "fair": (0.0, lambda rng, n: two(coins(rng, n), coins(rng, n))),
-    "utility only": (2.5, lambda rng, n: two(coins(rng, n, 2.5 * PATTERN), coins(rng, n))),
-    "safety only": (4.0, lambda rng, n: two(coins(rng, n), coins(rng, n, 4.0 * PATTERN, 0.6, 0.85))),
-    "both, continuous": (math.hypot(2, 1), lambda rng, n: two(ratings(rng, n, 2 * PATTERN), ratings(rng, n, OTHER))),
-    "shared draws": (
-        math.hypot(2, 2),
-        lambda rng, n: two(shared_coins(rng, n, 2 * PATTERN), shared_coins(rng, n, 2 * OTHER)),
-    ),
-    "one identity, shared draws": (
-        10 * math.sqrt(30) / 31,
-        lambda rng, n: two(shared_coins(rng, n, -10.0 * np.eye(IDENTITIES)[3]), shared_coins(rng, n)),
-    ),
-}
 
 
 @pytest.mark.parametrize(("items", "least"), [(30, 0.9), (200, 0.92)])
@@ -325,114 +233,6 @@ def test_matrices_that_do_not_belong_together_are_refused() -> None:
         estimate([matrix(np.full((3, 5), 101.0))])
     with pytest.raises(ValueError, match="shape"):
         estimate([replace(full, items=full.items[1:])])
-
-
-def test_a_prompt_does_not_differ_from_itself() -> None:
-    measured = two(*(coins(np.random.default_rng(43), 40) for _ in range(2)))
-    found = compare(measured, measured)
-    assert (found.difference, found.se, found.p) == (0.0, 0.0, 1.0)
-    assert compare_means(measured, measured, "utility").p == 1.0
-
-
-def test_swapping_the_two_prompts_flips_the_sign_only() -> None:
-    rng = np.random.default_rng(47)
-    one, other = two(coins(rng, 30), coins(rng, 20)), two(coins(rng, 30, 4 * PATTERN), coins(rng, 20))
-    there, back = compare(one, other), compare(other, one)
-    assert there.difference == pytest.approx(-back.difference)
-    assert (there.se, there.p) == pytest.approx((back.se, back.p))
-    assert there.difference == pytest.approx(estimate(one).corrected2 - estimate(other).corrected2)
-
-
-def test_prompts_are_compared_on_the_items_both_have() -> None:
-    scores, other = coins(np.random.default_rng(53), 30), coins(np.random.default_rng(54), 30)
-    holed = scores.copy()
-    holed[2, 4] = np.nan
-    late = replace(matrix(other[:, 10:]), items=matrix(other).items[10:])
-    found = compare([matrix(holed)], [late])
-    assert found.items == 20
-    again = compare([matrix(scores[:, 10:])], [matrix(other[:, 10:])])
-    assert found.difference == pytest.approx(again.difference)
-    assert compare([matrix(holed)], [matrix(other)]).items == 29
-
-
-def test_the_jackknife_variance_is_that_of_leaving_items_out_one_by_one() -> None:
-    rng = np.random.default_rng(59)
-    scores, other = coins(rng, 12, 20 * PATTERN / 2), np.full((IDENTITIES, 12), 50.0)
-    left_out = [by_definition([matrix(np.delete(scores, item, axis=1))])[1] for item in range(12)]
-    jackknife = 11 / 12 * float(np.sum((np.array(left_out) - np.mean(left_out)) ** 2))
-    se2 = compare([matrix(scores)], [matrix(other)]).se ** 2
-    assert 0.5 * jackknife <= se2 <= jackknife
-
-
-@pytest.mark.parametrize(
-    ("draw", "items"),
-    [
-        (lambda rng, n: coins(rng, n, 3 * PATTERN), 30),
-        (lambda rng, n: coins(rng, n, 3 * PATTERN), 200),
-        (lambda rng, n: shared_coins(rng, n, 2 * PATTERN), 30),
-        (lambda rng, n: ratings(rng, n, 2 * PATTERN), 100),
-        (coins, 100),
-    ],
-)
-def test_equal_prompts_are_called_different_no_more_often_than_promised(
-    draw: Callable[[np.random.Generator, int], FloatArray], items: int
-) -> None:
-    rng = np.random.default_rng(61)
-    p = np.array([compare([matrix(draw(rng, items))], [matrix(draw(rng, items))]).p for _ in range(200)])
-    assert np.mean(p < 0.05) <= 0.09
-
-
-def test_a_fairer_prompt_is_recognised() -> None:
-    rng = np.random.default_rng(67)
-    p = [compare([matrix(coins(rng, 300))], [matrix(coins(rng, 300, 5 * PATTERN))]) for _ in range(40)]
-    assert np.mean([one.p < 0.05 and one.difference < 0 for one in p]) > 0.9
-
-
-def test_the_standard_error_of_a_comparison_is_the_spread_of_its_differences() -> None:
-    rng = np.random.default_rng(71)
-    found = [compare([matrix(coins(rng, 100, 4 * PATTERN))], [matrix(coins(rng, 100))]) for _ in range(200)]
-    spread = float(np.std([one.difference for one in found]))
-    assert float(np.mean([one.se for one in found])) == pytest.approx(spread, rel=0.2)
-
-
-def test_paired_means_are_compared_with_the_noise_of_their_difference() -> None:
-    rng = np.random.default_rng(73)
-    scores = coins(rng, 100)
-    worse = scores.copy()
-    worse[:, :5] = 0.0
-    found = compare_means([matrix(worse)], [matrix(scores)], "utility")
-    assert found.difference == pytest.approx(worse.mean() - scores.mean())
-    assert found.se < estimate([matrix(scores)]).axes["utility"].mean
-    assert found.interval.high < 1.0
-    with pytest.raises(IncompleteMatrix, match="safety"):
-        compare_means([matrix(worse)], [matrix(scores)], "safety")
-
-
-@pytest.mark.parametrize("level", [0.8, 0.95])
-def test_deviations_hold_for_all_identities_at_once(level: float) -> None:
-    rng = np.random.default_rng(79)
-    hit = 0
-    for _ in range(100):
-        found = deviations([matrix(coins(rng, 60, 3 * PATTERN))], level=level)
-        truth = zip(found, 3 * PATTERN, strict=True)
-        hit += all(one.interval.low <= true <= one.interval.high for one, true in truth)
-    assert hit >= 100 * level - 8
-
-
-def test_the_worst_gap_names_who_loses_most() -> None:
-    rng = np.random.default_rng(83)
-    hurt = -40.0 * np.eye(IDENTITIES)[8]
-    found = worst_gap(deviations(two(coins(rng, 80), coins(rng, 80, hurt, 0.5, 0.9))))
-    assert (found.axis, found.identity) == ("safety", "identity-08")
-    assert found.interval.high < 0.0
-    assert found.deviation == pytest.approx(-40.0, abs=15.0)
-
-
-def test_an_identity_that_was_never_wrong_is_not_known_exactly() -> None:
-    scores = coins(np.random.default_rng(89), 30, 0.0, 0.95, 0.97)
-    scores[4] = 100.0
-    gap = {one.identity: one.interval for one in deviations([matrix(scores)])}["identity-04"]
-    assert gap.high - gap.low > 5.0
 
 
 @QUICK

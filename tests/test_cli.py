@@ -27,7 +27,7 @@ def defender(*arguments: str | Path, cwd: Path, env: dict[str, str] | None = Non
         env={**os.environ, "DEFENDER_DATA": "", "PYTHONPATH": str(REPO), **(env or {})},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     return done.returncode, done.stdout, done.stderr
 

@@ -23,7 +23,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         *("contracts", "documents", "identities", "prompts", "space", "grading", "miniature"),
         *("samples", "spread", "bias", "decide", "plan", "labelled", "calibration"),
     ),
-    "rooms": ("engines", "benchmarks", "judges", "proposers", "exporters", "report", "store"),
+    "rooms": ("engines", "benchmarks", "sandbox", "judges", "proposers", "exporters", "report", "store"),
     "loops": ("journal", "ledger", "measure", "race", "search"),
     "roof": (
         *("config", "runs", "catalogue", "build", "session", "progress", "results"),

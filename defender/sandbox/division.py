@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,7 +43,9 @@ class Division:
             ValueError: it is no single assert, calls nothing of the program, or calls it from within a loop of its own.
         """
         try:
-            body = ast.parse(test.strip()).body
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                body = ast.parse(test.strip()).body
             known = {name for node in ast.walk(ast.parse(imports)) for name in _imported(node)}
         except SyntaxError as problem:
             raise ValueError(f"expected one assert statement, got {test!r}: {problem.msg}") from None

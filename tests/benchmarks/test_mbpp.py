@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from defender.benchmarks.mbpp import MBPP, Edition, tested_name
+from defender.benchmarks.mbpp import MBPP, Edition, program_name
 from defender.benchmarks.source import Source
 from defender.contracts import Benchmark
 from defender.errors import ConfigError, DataMissing
@@ -67,8 +67,8 @@ class TestMBPP(BenchmarkContract):
 def test_the_default_question_goes_out_in_exactly_these_words() -> None:
     benchmark = mbpp()
     assert benchmark.ask(benchmark.item(ROW)) == (
-        "Write Python for the task below. Give the whole program in one ```python block, standard library only, without "
-        "tests or calls of your own.\n"
+        "Write Python for the task below. Give the whole program in one ```python block, standard library only, "
+        "without tests or calls of your own.\n"
         "\n"
         "Task: Write a function to double a number.\n"
         "\n"
@@ -142,9 +142,9 @@ def test_the_protocol_says_where_programs_run() -> None:
     assert "sandbox silent@1" in mbpp().protocol
 
 
-def test_the_tested_name_is_the_outer_call() -> None:
+def test_the_program_s_name_is_the_outer_call() -> None:
     code = "class Pair: pass\ndef chain(pairs): pass"
-    assert tested_name(code, ["assert chain([Pair(1, 2)], 4) == 3"]) == "chain"
+    assert program_name(code, ["assert chain([Pair(1, 2)], 4) == 3"]) == "chain"
 
 
 def test_a_row_whose_tests_call_something_else_is_no_item() -> None:

@@ -13,7 +13,7 @@ from tests.test_cli import defender
 
 URL = os.environ.get("DEFENDER_VLLM_URL", "")
 DATA = Path(os.environ.get("DEFENDER_DATA") or Path(__file__).parents[3] / "shared" / "datasets")
-SEARCH = ("--items", "16", "--confirm-items", "40", "--candidates", "12", "--finalists", "1", "--json")
+SEARCH = ("--items", "12", "--confirm-items", "24", "--candidates", "10", "--finalists", "1", "--json")
 MINIATURE = ("--benchmarks", "miniature_utility,miniature_safety")
 
 pytestmark = [

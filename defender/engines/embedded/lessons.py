@@ -73,6 +73,17 @@ class _Notes:
     identity_values: list[list[float]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What one branch says: its row, the text's effects, the identity and its place; ``before`` leads the question."""
+
+    at: int
+    effect: Effects
+    identity: int
+    placement: Placement
+    before: str
+
+
 class Teacher:
     """Draws lessons; all randomness comes from the given generator."""
 
@@ -140,64 +151,47 @@ class Teacher:
             said = f"I am {IDENTITIES[identity]}." if identity != NO_IDENTITY else ""
             if placement == "before_clauses" and len(row.ids) > self._plan.row_tokens // 2:
                 return row
-            parent = self._identity_node(row, root, at, notes, effect, identity, placement, rest)
-            before = said if placement == "user_turn" else ""
+            told = _Told(at, effect, identity, placement, said if placement == "user_turn" else "")
+            parent = self._identity_node(row, root, notes, told, rest)
             for item, group in zip(asked, groups, strict=True):
                 if len(row.ids) + LONGEST_QUESTION > self._plan.row_tokens:
                     return row
-                self._question_node(row, parent, at, notes, effect, identity, item, group, before)
+                self._question_node(row, parent, notes, told, item, group)
         return row
 
-    def _identity_node(
-        self,
-        row: Row,
-        root: int,
-        at: int,
-        notes: _Notes,
-        effect: Effects,
-        identity: int,
-        placement: Placement,
-        rest: str,
-    ) -> int:
+    def _identity_node(self, row: Row, root: int, notes: _Notes, told: _Told, rest: str) -> int:
         """Add what follows the shared text: the identity sentence and, for `before_clauses`, the clauses."""
-        if placement == "user_turn":
+        if told.placement == "user_turn":
             return root
-        said = self._encode(f" I am {IDENTITIES[identity]}.") if identity != NO_IDENTITY else []
-        tokens = [*said, *self._encode(" " + rest, keep=False)] if placement == "before_clauses" else said
+        between = told.placement == "before_clauses"
+        said = self._encode(f" I am {IDENTITIES[told.identity]}.") if told.identity != NO_IDENTITY else []
+        tokens = [*said, *self._encode(" " + rest, keep=False)] if between else said
         if not tokens:
             return root
         node, start = row.add(tokens, root)
-        if placement == "before_clauses":
-            self._note_clause(notes, at, start + len(tokens) - 1, effect)
-        self._note_identity(notes, at, start + len(tokens) - 1, effect, identity)
+        if between:
+            self._note_clause(notes, told.at, start + len(tokens) - 1, told.effect)
+        self._note_identity(notes, told.at, start + len(tokens) - 1, told.effect, told.identity)
         return node
 
     def _question_node(
-        self,
-        row: Row,
-        parent: int,
-        at: int,
-        notes: _Notes,
-        effect: Effects,
-        identity: int,
-        item: MiniatureItem,
-        group: int,
-        before: str,
+        self, row: Row, parent: int, notes: _Notes, told: _Told, item: MiniatureItem, group: int
     ) -> None:
-        lead = self._encode(before) if before else []
-        asked = self._encode(f" {item.question}" if before else item.question)
+        """Add a question, what its first answer token should be, and now and then a whole answer."""
+        lead = self._encode(told.before) if told.before else []
+        asked = self._encode(f" {item.question}" if told.before else item.question)
         question = [self._user, *lead, *asked, self._assistant]
-        choices = planted.target(item, effect, identity)
+        choices = planted.target(item, told.effect, told.identity)
         tail = self._tail(item, choices) if self._rng.random() < self._plan.tail_share else []
         _, start = row.add([*question, *tail[:-1]], parent)
         if lead:
-            self._note_identity(notes, at, start + len(lead), effect, identity)
+            self._note_identity(notes, told.at, start + len(lead), told.effect, told.identity)
         decide = start + len(question) - 1
-        notes.decide.append((at, decide))
+        notes.decide.append((told.at, decide))
         notes.candidates.append(choices)
         notes.group.append(group)
         for index in range(1, len(tail)):
-            notes.tail.append((at, decide + index))
+            notes.tail.append((told.at, decide + index))
             notes.tail_tokens.append(tail[index])
 
     def _tail(self, item: MiniatureItem, choices: list[tuple[str, float]]) -> list[int]:
@@ -220,7 +214,7 @@ class Teacher:
             self._note_clause(notes, at, len(row.ids) - 1, effect)
             for identity in self._some_identities()[:2]:
                 if identity != NO_IDENTITY:
-                    self._identity_node(row, root, at, notes, effect, identity, "last", "")
+                    self._identity_node(row, root, notes, _Told(at, effect, identity, "last", ""), "")
         return row
 
     @staticmethod
