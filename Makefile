@@ -43,7 +43,7 @@ if ! fits "$$VENV/bin/python"; then
   else "$$found" -m venv "$$VENV"; fi
 fi
 echo "installing defender$$EXTRAS into $$VENV"
-if have_uv; then uv pip install --quiet --python "$$VENV/bin/python" --editable ".$$EXTRAS"
+if have_uv; then uv pip install --quiet --compile-bytecode --python "$$VENV/bin/python" --editable ".$$EXTRAS"
 else
   "$$VENV/bin/python" -m pip --version >/dev/null 2>&1 || "$$VENV/bin/python" -m ensurepip >/dev/null
   "$$VENV/bin/python" -m pip install --quiet --editable ".$$EXTRAS"

@@ -47,14 +47,18 @@ async def examine(config: RunConfig, runs: Path) -> list[Finding]:
 
 
 def _writable(runs: Path) -> Finding:
+    """Write and remove a probe; a folder made for it goes again."""
+    there = runs.exists()
     try:
         runs.mkdir(parents=True, exist_ok=True)
         probe = runs / f".probe-{os.getpid()}"
         probe.write_text("x")
         probe.unlink()
+        free = shutil.disk_usage(runs).free / 2**30
+        if not there:
+            runs.rmdir()
     except OSError as error:
         return Finding("missing", "run folder", f"cannot write {runs}: {error}; give another with --runs DIR")
-    free = shutil.disk_usage(runs).free / 2**30
     return Finding("ok", "run folder", f"{runs} is writable, {free:.1f} GiB free")
 
 

@@ -9,7 +9,7 @@ import secrets
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from defender.errors import ConfigError
@@ -21,6 +21,8 @@ from defender.sandbox.limits import Limits
 VERSION = 1
 START_S = 30
 """What a child gets for starting and ending, on top of the program's own time."""
+_OUT_OF_CPU = (-24, 128 + 24)
+"""SIGXCPU as exit code: from the tests' process itself, and as bubblewrap and containers pass it on."""
 KINDS = ("landlock", "bubblewrap", "external")
 
 
@@ -36,13 +38,13 @@ class Sandbox:
 
     Args:
         launcher: how children are started.
-        limits: what each program may use.
+        limits: what each program may use; None for the defaults of `Limits`.
         at_once: programs at once; by default the processors this process may use.
     """
 
-    def __init__(self, launcher: Launcher, limits: Limits = Limits(), at_once: int | None = None) -> None:  # noqa: B008
+    def __init__(self, launcher: Launcher, limits: Limits | None = None, at_once: int | None = None) -> None:
         self._launcher = launcher
-        self._limits = limits
+        self._limits = limits or Limits()
         self._pool = ThreadPoolExecutor(at_once or _processors(), thread_name_prefix="sandbox")
         self.walls: tuple[str, ...] = ()
         """The walls that stand around a program here, in words; known after `probe`."""
@@ -177,6 +179,8 @@ def _read(ended: Ended, nonce: str) -> tuple[Verdict, tuple[str, ...]]:
         return Verdict(said["passed"], said["reason"]), walls
     if "missing" in said:
         return Verdict(None, f"the sandbox did not start: {said['missing']}"), walls
+    if "walls" in said and ended.code in _OUT_OF_CPU:
+        return Verdict(False, "comparing the values: CPU limit"), walls
     if not ended.in_time:
         return Verdict(None, "the sandbox gave no verdict in time"), walls
     last = ended.errors.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit {ended.code}"]
@@ -204,6 +208,6 @@ def open_sandbox(
     if kind not in KINDS:
         raise ConfigError(f"unknown sandbox '{kind}'; known: {', '.join(KINDS)}")
     launcher = external(command) if kind == "external" else {"landlock": landlock, "bubblewrap": bubblewrap}[kind]()
-    sandbox = Sandbox(launcher, replace(limits or Limits()), at_once)
+    sandbox = Sandbox(launcher, limits, at_once)
     sandbox.probe()
     return sandbox

@@ -108,6 +108,10 @@ CHEATS = {
     "die of a signal": "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)" + WRONG,
     "kill itself": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)" + WRONG,
     "crash the interpreter": "import ctypes\ndef solve(n):\n    return ctypes.string_at(0)",
+    "return a number that takes forever to read": (
+        "from fractions import Fraction\nfrom decimal import Decimal\ndef solve(n):\n"
+        "    return Decimal('1e999999999') if n else Fraction(1, 3)"
+    ),
     "define nothing": "pass",
     "not be Python": "def solve(n) return 4",
     "call the wrong name": "def solved(n):\n    return 4",

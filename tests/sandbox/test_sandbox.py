@@ -14,9 +14,11 @@ import pytest
 
 from defender.benchmarks.mbpp import ProgramRunner
 from defender.errors import ConfigError
+from defender.sandbox.inside.kernel import PR_SET_NO_NEW_PRIVS, READ_DIR, READ_FILE, Kernel, Ruleset, landlock_abi
 from defender.sandbox.launcher import Launcher
 from defender.sandbox.sandbox import Sandbox, open_sandbox
 from tests.sandbox.conftest import TIGHT, launcher_or_skip
+from tests.sandbox.floods import FLOODS
 from tests.sandbox.test_attacks import HONEST, TEST, sandboxes_left
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +102,13 @@ def test_a_program_is_killed_at_its_cpu_limit_and_that_is_wrong() -> None:
     assert sandbox.check_now(LOOP, TEST) == (False, "program: CPU limit (1 s)")
 
 
+def test_values_made_to_be_slow_to_compare_are_wrong_not_unscored() -> None:
+    sandbox = Sandbox(launcher_or_skip("landlock"), replace(TIGHT, cpu_s=1, wall_s=30))
+    # All of these have the hash 0, so that building a set of them takes time with the square of their number.
+    program = "def solve(n):\n    return [k * (2**61 - 1) for k in range(n)]"
+    assert sandbox.check_now(program, ["assert set(solve(60000)) == {1}"]).passed is False
+
+
 def test_a_program_killed_from_outside_is_unscored() -> None:
     sandbox = Sandbox(launcher_or_skip("landlock"), replace(TIGHT, cpu_s=30, wall_s=30))
     code = f"from tests.sandbox.test_sandbox import kill_a_sleeper; kill_a_sleeper({os.getpid()})"
@@ -141,6 +150,41 @@ def test_a_sandbox_that_cannot_start_is_unscored_not_wrong() -> None:
 def test_a_probe_that_fails_says_how_to_proceed() -> None:
     with pytest.raises(ConfigError, match=r"judge a probe.*\n.*choose one of"):
         Sandbox(Launcher("landlock", ("/nowhere/python",), {}, {})).probe()
+
+
+def test_threads_are_limited_without_namespaces_too() -> None:
+    real = launcher_or_skip("landlock")
+    sandbox = Sandbox(replace(real, walls={**real.walls, "namespaces": "off"}), TIGHT)
+    assert "namespaces" not in sandbox.walls
+    few = "import threading\ndef solve(n):\n    t = threading.Thread(target=int)\n    t.start()\n    t.join()\n    return 4"
+    assert sandbox.check_now(few, TEST).passed
+    assert sandbox.check_now(FLOODS["start threads without end"], TEST).reason == "test 1 of 1 raised RuntimeError"
+    assert sandbox.check_now(HONEST, TEST).passed
+
+
+@pytest.mark.parametrize("abi", range(1, 7))
+def test_every_landlock_version_confines_files(abi: int) -> None:
+    launcher_or_skip("landlock")
+    if landlock_abi(Kernel()) < abi:
+        pytest.skip(f"this kernel's Landlock is older than version {abi}")
+    code = f"from tests.sandbox.test_sandbox import confine_to_usr; confine_to_usr({abi})"
+    seen = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert seen.stdout.split() == ["denied", "allowed"]
+
+
+def confine_to_usr(abi: int) -> None:
+    kernel = Kernel()
+    ruleset = Ruleset(kernel, abi, signals=True)
+    ruleset.allow(["/usr"], READ_FILE | READ_DIR)
+    kernel.prctl("no new privileges", PR_SET_NO_NEW_PRIVS, 1)
+    ruleset.confine()
+    for place in ("/etc", "/usr"):
+        try:
+            os.listdir(place)
+        except PermissionError:
+            print("denied")
+        else:
+            print("allowed")
 
 
 async def test_a_cancelled_check_ends_its_program_at_once() -> None:

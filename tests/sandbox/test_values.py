@@ -138,7 +138,7 @@ def test_a_value_within_itself_is_refused() -> None:
 @pytest.mark.parametrize(
     "data",
     [[], {}, [1], ["?"], ["?", "x"], ["i"], ["i", "zz"], ["i", 1], ["c", "a", "b"], ["d", ["l"], 1], ["s", ["l", 1]],
-     ["h", "x"], ["n", "nothing_of_that_name"], ["n", "__name__"], ["b", "€"], ["D", "x"], ["Q", "1/0"],
+     ["h", "x"], ["n", "nothing_of_that_name"], ["n", "__name__"], ["b", "€"], ["D", "x"], ["Q", "1", "0"],
      ["i", "1", "2"]],
 )  # fmt: skip
 def test_anything_else_is_refused(data: Any) -> None:

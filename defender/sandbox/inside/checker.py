@@ -28,7 +28,7 @@ class Judgement(NamedTuple):
 
 
 class TimeUp(BaseException):
-    """A limit of this process; not an Exception, so that no code under test can swallow it."""
+    """The wall clock's limit; not an Exception, so that no code under test can swallow it."""
 
 
 class Checker:
@@ -37,7 +37,7 @@ class Checker:
     Args:
         channel: to the program.
         runner: the program's process id, a child of this one.
-        limits: ``wall_s`` for everything, ``cpu_s`` for this process.
+        limits: ``wall_s`` for everything. This process's own ``cpu_s`` ends it by SIGXCPU, whose exit status tells.
     """
 
     def __init__(self, channel: Channel, runner: int, limits: dict[str, int]) -> None:
@@ -48,8 +48,7 @@ class Checker:
 
     def judge(self, job: dict[str, Any]) -> Judgement:
         """Run program and setup, then every test; the first failure decides."""
-        for number in (signal.SIGALRM, signal.SIGXCPU):
-            signal.signal(number, _time_up)
+        signal.signal(signal.SIGALRM, _time_up)
         signal.setitimer(signal.ITIMER_REAL, self._limits["wall_s"])
         try:
             judgement = self._judged(job)
@@ -74,6 +73,8 @@ class Checker:
             return Judgement(False, f"{stage} raised {raised}")
         except Malformed:
             return Judgement(False, f"{stage}: the program's process sent no proper value")
+        except MemoryError:
+            return Judgement(False, f"{stage}: the value is larger than the memory limit")
         except (EOFError, BrokenPipeError):
             return self._obituary(stage)
         return Judgement(True, "passed")
@@ -89,7 +90,7 @@ class Checker:
         code = compile(test["check"], "<check>", "eval", dont_inherit=True)
         try:
             return bool(eval(code, {**space, "_values": values}))
-        except (ProgramRaised, Malformed, EOFError, BrokenPipeError):
+        except (ProgramRaised, Malformed, EOFError, BrokenPipeError, MemoryError):
             raise
         # The comparison itself fails on a value of the wrong kind (`math.isclose(None, 1)`): so would the assert.
         except Exception as problem:

@@ -59,7 +59,8 @@ def _number(value: Any) -> list[str] | None:
     """Return the two number types of the standard library that compare equal to builtin numbers."""
     for tag, module, name in (("D", "decimal", "Decimal"), ("Q", "fractions", "Fraction")):
         if type(value) is getattr(sys.modules.get(module), name, object()):
-            return [tag, str(value)]
+            # In hex: a fraction's text may hold exponents that take forever to multiply out.
+            return [tag, str(value)] if tag == "D" else [tag, hex(value.numerator), hex(value.denominator)]
     return None
 
 
@@ -84,9 +85,14 @@ def _decoded(tag: str, rest: list[Any], apply: Apply) -> Any:
         return _GROUPS[tag](decode(member, apply) for member in rest)
     if tag == "d":
         parts = [decode(part, apply) for part in rest]
-        return dict(zip(parts[::2], parts[1::2]))  # noqa: B905 - runs on old interpreters as well
+        # Not dict(zip(...)): keys made to collide must leave the time limit a chance between two of them.
+        return {parts[at]: parts[at + 1] for at in range(0, len(parts) - 1, 2)}
     if tag == "c":
         return complex(*rest)
+    if tag == "Q":
+        from fractions import Fraction
+
+        return Fraction(*(int(part, 16) for part in rest))
     (only,) = rest
     if tag == "h":
         return Opaque(int(only), apply)
@@ -98,18 +104,10 @@ def _decoded(tag: str, rest: list[Any], apply: Apply) -> Any:
         return bytes(only, "latin-1") if tag == "b" else bytearray(only, "latin-1")
     if tag == "n" and isinstance(found := getattr(builtins, only, None), _BUILTIN):
         return found
-    return _numeral(tag, only)
-
-
-def _numeral(tag: str, text: str) -> Any:
     if tag == "D":
         from decimal import Decimal
 
-        return Decimal(text)
-    if tag == "Q":
-        from fractions import Fraction
-
-        return Fraction(text)
+        return Decimal(only)
     raise Malformed("an unknown tag")
 
 

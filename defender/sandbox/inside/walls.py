@@ -68,7 +68,7 @@ class Walls:
         """Raise the walls of this process alone, for good. ``may_kill`` is the one process it may signal besides."""
         number = 0 if may_kill is None else 1
         hard = self._limits["cpu_s"]
-        # The program is killed at its limit; the tests' process gets a signal first, to say so.
+        # The program is killed at its limit; the tests' process, comparing without end, dies of a signal that tells.
         _lower(resource.RLIMIT_CPU, hard, hard + 5 * number)
         if self._config["orphan"] or may_kill is None:
             self._die_with_parent()
