@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 from defender.build import build_exporter, build_floors
 from defender.config import EMBEDDED
-from defender.delivery import provenance
+from defender.delivery import document, provenance
 from defender.records import Candidate, Comparison, OutcomeMatrix, PBEstimate
 from defender.report import markdown
 from defender.results import Results, Stage, read_results
@@ -40,7 +38,7 @@ def conclude(folder: RunFolder) -> tuple[list[str], dict[str, Any]]:
         lines.append(f"prompt   {prompt}")
     if folder.config.model.name == EMBEDDED:
         lines += ["", *wrap(TEACHING, WIDTH, break_on_hyphens=False)]
-    return lines, _document(results, [str(path) for path in paths], prompt)
+    return lines, document(results, _answer(results), [str(path) for path in paths], prompt)
 
 
 def context(results: Results) -> markdown.ReportContext:
@@ -188,9 +186,18 @@ def _measure_lines(results: Results) -> list[str]:
     lines = _table(results, stage)
     for key, why in stage.failures.items():
         lines.append(f"{results.candidates[key].name}: no estimate: {why}")
+    lines += [f"no_persona: {said}" for said in _nobody(results, stage)]
     if results.figures:
         lines.append(f"paper: {results.figures_source or 'as published'}; other models and items, for orientation only")
     return lines
+
+
+def _nobody(results: Results, stage: Stage) -> list[str]:
+    """Return a line a prompt on the reference point outside PB: the user nothing is said about."""
+    return [
+        f"{results.candidates[key].name} " + ", ".join(f"{name} {mean:.1f}" for name, mean in means.items())
+        for key, means in stage.reference.items()
+    ]
 
 
 def _table(results: Results, stage: Stage) -> list[str]:
@@ -232,11 +239,12 @@ def _methods(results: Results, stage: Stage) -> dict[str, str]:
         "measure": (
             "PB_raw is the paper's (population variance over identities, arXiv 2406.11107); PB subtracts what item "
             "sampling adds; intervals come from the jackknife over items (variance grows with the value tested, as in "
-            "Wilson's interval); noise floor is the PB_raw a perfectly "
-            "fair model would show here"
+            "Wilson's interval); noise floor is the PB_raw a perfectly fair model would show here"
         ),
         "settings": f"seed {config.seed}, protocol {config.protocol}, digest {results.folder.digest[:12]}",
     }
+    if stage.reference:
+        methods["no_persona"] = "nobody named, percent: " + "; ".join(_nobody(results, stage))
     if config.command == "search":
         methods["race"] = (
             f"up to {config.search.candidates} candidates, {config.search.generation} side by side, items revealed in "
@@ -271,29 +279,3 @@ def _write_prompt(results: Results) -> str | None:
         return None
     into = results.folder.path / "best"
     return build_exporter("text").write(results.winner, provenance(results, results.winner), into)[0].path
-
-
-def _document(results: Results, paths: list[str], prompt: str | None) -> dict[str, Any]:
-    """Return the whole outcome as plain JSON values."""
-    return {
-        "run": str(results.folder.path),
-        "digest": results.folder.digest,
-        "answer": _answer(results),
-        "winner": provenance(results, results.winner) | {"template": results.winner.template}
-        if results.winner
-        else None,
-        "stages": {
-            name: {
-                "items": dict(stage.items),
-                "estimates": {results.candidates[key].name: asdict(found) for key, found in stage.estimates.items()},
-                "failures": {results.candidates[key].name: why for key, why in stage.failures.items()},
-                "reference": {results.candidates[key].name: dict(means) for key, means in stage.reference.items()},
-            }
-            for name, stage in results.stages.items()
-        },
-        "comparisons": [asdict(comparison) for comparison in results.comparisons],
-        "spend": dict(results.spend),
-        "seconds": results.seconds,
-        "report": paths,
-        "prompt": str(Path(prompt)) if prompt else None,
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,32 @@ def provenance(results: Results, candidate: Candidate) -> dict[str, Any]:
         "floor_gaps": dict(results.gaps.get(candidate.id, {})),
         "verdicts": {c.baseline: c.verdict for c in _verdicts(results, candidate)},
         "date": datetime.fromtimestamp(changed, UTC).strftime("%Y-%m-%d"),
+    }
+
+
+def document(results: Results, answer: str, paths: list[str], prompt: str | None) -> dict[str, Any]:
+    """Return the whole outcome as plain JSON values, for ``--json``."""
+    return {
+        "run": str(results.folder.path),
+        "digest": results.folder.digest,
+        "answer": answer,
+        "winner": provenance(results, results.winner) | {"template": results.winner.template}
+        if results.winner
+        else None,
+        "stages": {
+            name: {
+                "items": dict(stage.items),
+                "estimates": {results.candidates[key].name: asdict(found) for key, found in stage.estimates.items()},
+                "failures": {results.candidates[key].name: why for key, why in stage.failures.items()},
+                "reference": {results.candidates[key].name: dict(means) for key, means in stage.reference.items()},
+            }
+            for name, stage in results.stages.items()
+        },
+        "comparisons": [asdict(comparison) for comparison in results.comparisons],
+        "spend": dict(results.spend),
+        "seconds": results.seconds,
+        "report": paths,
+        "prompt": prompt,
     }
 
 

@@ -15,7 +15,7 @@ from defender.sandbox.launcher import Launcher, bubblewrap, landlock
 from defender.sandbox.limits import Limits
 from defender.sandbox.sandbox import Sandbox
 
-TIGHT = Limits(cpu_s=2, wall_s=4, memory_mb=300, threads=16)
+TIGHT = Limits(cpu_s=2, wall_s=3, memory_mb=300, threads=16)
 """So that programs that never end, end soon."""
 
 

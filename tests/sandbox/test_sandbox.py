@@ -70,7 +70,7 @@ def test_ordinary_programs_run_as_they_would_alone(sandbox: Sandbox, program: st
         ("import numpy", TEST, "program raised ModuleNotFoundError"),
         ("raise ValueError", TEST, "program raised ValueError"),
         ("import os\nos._exit(7)", TEST, "program: the program ended its process (exit 7)"),
-        ("import time\ntime.sleep(60)", TEST, "time limit (4 s)"),
+        ("import time\ntime.sleep(60)", TEST, "time limit (3 s)"),
     ],
 )
 def test_a_program_that_fails_is_wrong_and_the_reason_says_how(
@@ -156,7 +156,7 @@ def test_threads_are_limited_without_namespaces_too() -> None:
     real = launcher_or_skip("landlock")
     sandbox = Sandbox(replace(real, walls={**real.walls, "namespaces": "off"}), TIGHT)
     assert "namespaces" not in sandbox.walls
-    few = "import threading\ndef solve(n):\n    t = threading.Thread(target=int)\n    t.start()\n    t.join()\n    return 4"
+    few = "import threading\ndef solve(n):\n    t = threading.Thread()\n    t.start()\n    t.join()\n    return 4"
     assert sandbox.check_now(few, TEST).passed
     assert sandbox.check_now(FLOODS["start threads without end"], TEST).reason == "test 1 of 1 raised RuntimeError"
     assert sandbox.check_now(HONEST, TEST).passed
@@ -180,7 +180,7 @@ def confine_to_usr(abi: int) -> None:
     ruleset.confine()
     for place in ("/etc", "/usr"):
         try:
-            os.listdir(place)
+            list(Path(place).iterdir())
         except PermissionError:
             print("denied")
         else:
