@@ -41,6 +41,14 @@ def _gsm8k(config: RunConfig) -> Benchmark:
     return GSM8K(_source(config), config.protocol)
 
 
+def _mbpp(config: RunConfig) -> Benchmark:
+    from defender.benchmarks.mbpp import MBPP
+    from defender.sandbox.sandbox import open_sandbox
+
+    sandbox = open_sandbox(config.sandbox.kind, config.sandbox.command)
+    return MBPP(_source(config), sandbox, config.protocol, "full" if config.protocol == "paper" else "sanitized")
+
+
 def _strong_reject(config: RunConfig) -> Benchmark:
     from defender.benchmarks.strong_reject import StrongReject
     from defender.judges.refusal import Refusal
@@ -75,6 +83,7 @@ def _miniature(name: str) -> Callable[[RunConfig], Benchmark]:
 BENCHMARKS: Mapping[str, Callable[[RunConfig], Benchmark]] = {
     "mmlu": _mmlu,
     "gsm8k": _gsm8k,
+    "mbpp": _mbpp,
     "do_not_answer": _do_not_answer,
     "strong_reject": _strong_reject,
     "xstest": _xstest,

@@ -68,6 +68,15 @@ class MeasureConfig(_Section):
     """Times each cell is asked."""
 
 
+class SandboxConfig(_Section):
+    """Where programs a model wrote are run (MBPP)."""
+
+    kind: Literal["landlock", "bubblewrap", "external"] = "landlock"
+    """"landlock" needs Linux 5.13 or later and nothing else; "external" runs ``command`` (docker, podman, ...)."""
+    command: tuple[str, ...] = ()
+    """The command of "external", word by word."""
+
+
 class BudgetConfig(_Section):
     """What may be spent. Outside the digest: raising it lets the same run go on."""
 
@@ -99,6 +108,7 @@ class RunConfig(_Section):
     """Wording and sampling of the benchmarks."""
     data: str | None = None
     """Folder with datasets in hub layout; None reads from the hub."""
+    sandbox: SandboxConfig = SandboxConfig()
     search: SearchConfig = SearchConfig()
     confirm: MeasureConfig = MeasureConfig(items=80)
     measure: MeasureConfig = MeasureConfig()
