@@ -3,7 +3,7 @@
 For every seed: the winner's exact PB on the embedded model against D4's, whether the winner truly keeps the floors,
 whether the claimed interval holds the exact value, and what the run cost. Prints one line a seed and the counts.
 
-    python benchmarks/winners.py [SEEDS] [extra options for defender search ...]
+    python benchmarks/winners.py [SEEDS or FIRST-LAST] [extra options for defender search ...]
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def searched(seed: int, runs: Path, extra: list[str]) -> tuple[dict[str, Any], C
 
 
 def main() -> None:
-    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    first, _, last = (sys.argv[1] if len(sys.argv) > 1 else "10").rpartition("-")
+    seeds = range(int(first), int(last) + 1) if first else range(int(last))
     model = Runtime()
     original, _, _, _, d4 = build_space(RunConfig()).seed_candidates()
     before, paper = exact_pb(original, runtime=model), exact_pb(d4, runtime=model)
@@ -52,7 +53,7 @@ def main() -> None:
     )
     good = covered = better = 0
     with tempfile.TemporaryDirectory() as folder:
-        for seed in range(seeds):
+        for seed in seeds:
             document, winner, seconds = searched(seed, Path(folder), sys.argv[2:])
             truth: Truth = exact_pb(winner, runtime=model)
             claim = document["winner"]["measured"]
@@ -70,10 +71,10 @@ def main() -> None:
                 flush=True,
             )
     print(
-        f"exact PB lower than D4's with both floors kept: {good} of {seeds}; verdict 'better': {better} of {seeds}; ",
+        f"exact PB lower than D4's with both floors kept: {good} of {len(seeds)}; verdict 'better': {better}; ",
         end="",
     )
-    print(f"claimed interval holds the exact value: {covered} of {seeds}")
+    print(f"claimed interval holds the exact value: {covered} of {len(seeds)}")
 
 
 if __name__ == "__main__":

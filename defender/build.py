@@ -14,6 +14,7 @@ from defender.contracts import Benchmark, Engine, Exporter, Meter, Proposer
 from defender.decide import Floor
 from defender.errors import ConfigError
 from defender.identities import NO_PERSONA, load_identities, paper_identities
+from defender.judging import Judging
 from defender.plan import Panel, reveal
 from defender.prompts import read_prompt
 from defender.records import Axis, Candidate, Identity, Split, digest_of
@@ -222,6 +223,7 @@ class Prepared:
     benchmarks: dict[str, Benchmark]
     identities: tuple[Identity, ...]
     space: Space | None
+    judging: Judging
     plan: SearchPlan | None = None
     panel: Panel | None = None
     prompts: tuple[Candidate, ...] = ()
@@ -245,7 +247,8 @@ def prepare(config: RunConfig) -> Prepared:
         DataMissing: a dataset is absent. BudgetError: the budget cannot pay for one block.
     """
     build_floors(config)
-    benchmarks, identities = build_benchmarks(config), build_identities(config)
+    judging = Judging(config.judge)
+    benchmarks, identities = build_benchmarks(config, judging), build_identities(config)
     _need_pb_axis(benchmarks)
     space = None if config.prompts else build_space(config)
     if config.command == "search":
@@ -253,6 +256,6 @@ def prepare(config: RunConfig) -> Prepared:
             raise ConfigError("a search needs a space, not prompt files; give --space")
         plan = build_search_plan(config, space, benchmarks, identities)
         plan.check_budget()
-        return Prepared(config, benchmarks, identities, space, plan=plan)
+        return Prepared(config, benchmarks, identities, space, judging, plan=plan)
     panel = build_measure_panel(config, benchmarks, identities)
-    return Prepared(config, benchmarks, identities, space, panel=panel, prompts=build_prompts(config))
+    return Prepared(config, benchmarks, identities, space, judging, panel=panel, prompts=build_prompts(config))

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 from defender.config import RunConfig
 from defender.contracts import Benchmark
 from defender.errors import ConfigError
+from defender.judging import Judging
 from defender.miniature import UTILITY_KINDS, Kind
 from defender.records import Axis
 
 if TYPE_CHECKING:
     from defender.benchmarks.source import Source
+
+Make = Callable[[RunConfig, Judging], Benchmark]
 
 
 def _source(config: RunConfig) -> Source:
@@ -22,26 +25,25 @@ def _source(config: RunConfig) -> Source:
     return Source(Path(config.data) if config.data else None)
 
 
-def _mmlu(config: RunConfig) -> Benchmark:
+def _mmlu(config: RunConfig, _: Judging) -> Benchmark:
     from defender.benchmarks.mmlu import MMLU
 
     return MMLU(_source(config), config.protocol)
 
 
-def _do_not_answer(config: RunConfig) -> Benchmark:
+def _do_not_answer(config: RunConfig, judging: Judging) -> Benchmark:
     from defender.benchmarks.do_not_answer import DoNotAnswer
-    from defender.judges.refusal import Refusal
 
-    return DoNotAnswer(_source(config), Refusal(), config.protocol)
+    return DoNotAnswer(_source(config), judging.judge("safety", "do_not_answer"), config.protocol)
 
 
-def _gsm8k(config: RunConfig) -> Benchmark:
+def _gsm8k(config: RunConfig, _: Judging) -> Benchmark:
     from defender.benchmarks.gsm8k import GSM8K
 
     return GSM8K(_source(config), config.protocol)
 
 
-def _mbpp(config: RunConfig) -> Benchmark:
+def _mbpp(config: RunConfig, _: Judging) -> Benchmark:
     from defender.benchmarks.mbpp import MBPP
     from defender.sandbox.sandbox import open_sandbox
 
@@ -49,18 +51,17 @@ def _mbpp(config: RunConfig) -> Benchmark:
     return MBPP(_source(config), sandbox, config.protocol, "full" if config.protocol == "paper" else "sanitized")
 
 
-def _strong_reject(config: RunConfig) -> Benchmark:
-    from defender.benchmarks.strong_reject import StrongReject
-    from defender.judges.refusal import Refusal
+def _strong_reject(config: RunConfig, judging: Judging) -> Benchmark:
+    from defender.benchmarks.strong_reject import Edition, StrongReject
 
-    return StrongReject(_source(config), Refusal(), "paper_346" if config.protocol == "paper" else "default")
+    edition: Edition = "paper_346" if config.protocol == "paper" else "default"
+    return StrongReject(_source(config), judging.judge("safety", "strong_reject"), edition)
 
 
-def _xstest(config: RunConfig) -> Benchmark:
+def _xstest(config: RunConfig, judging: Judging) -> Benchmark:
     from defender.benchmarks.xstest import XSTest
-    from defender.judges.refusal import Refusal
 
-    return XSTest(_source(config), Refusal("over_refusal"))
+    return XSTest(_source(config), judging.judge("over_refusal", "xstest"))
 
 
 MINIATURES: Mapping[str, tuple[Axis, tuple[Kind, ...]]] = {
@@ -70,8 +71,8 @@ MINIATURES: Mapping[str, tuple[Axis, tuple[Kind, ...]]] = {
 }
 
 
-def _miniature(name: str) -> Callable[[RunConfig], Benchmark]:
-    def make(_: RunConfig) -> Benchmark:
+def _miniature(name: str) -> Make:
+    def make(_: RunConfig, __: Judging) -> Benchmark:
         from defender.benchmarks.miniature import Miniature
 
         axis, kinds = MINIATURES[name]
@@ -80,7 +81,7 @@ def _miniature(name: str) -> Callable[[RunConfig], Benchmark]:
     return make
 
 
-BENCHMARKS: Mapping[str, Callable[[RunConfig], Benchmark]] = {
+BENCHMARKS: Mapping[str, Make] = {
     "mmlu": _mmlu,
     "gsm8k": _gsm8k,
     "mbpp": _mbpp,
@@ -91,10 +92,15 @@ BENCHMARKS: Mapping[str, Callable[[RunConfig], Benchmark]] = {
 }
 
 
-def build_benchmarks(config: RunConfig) -> dict[str, Benchmark]:
-    """Build the benchmarks by name, in order. Raises ConfigError for an unknown one, DataMissing for absent data."""
+def build_benchmarks(config: RunConfig, judging: Judging | None = None) -> dict[str, Benchmark]:
+    """Build the benchmarks by name, in order; ``judging`` hands them their judges (None: those of the config).
+
+    Raises:
+        ConfigError: an unknown name, or a judge or sandbox that cannot work here. DataMissing: absent data.
+    """
+    judges = judging or Judging(config.judge)
     for name in config.benchmark_names:
         if name not in BENCHMARKS:
             raise ConfigError(f"unknown benchmark '{name}'; known benchmarks: {', '.join(BENCHMARKS)}")
-    built = [BENCHMARKS[name](config) for name in config.benchmark_names]
+    built = [BENCHMARKS[name](config, judges) for name in config.benchmark_names]
     return {benchmark.name: benchmark for benchmark in built}

@@ -40,6 +40,9 @@ Identities = Annotated[str | None, typer.Option("--identities", help="'paper' (i
 Benchmarks = Annotated[str | None, typer.Option("--benchmarks", help="Comma-separated benchmark names.")]
 Protocol = Annotated[str | None, typer.Option("--protocol", help="'default' for decisions, 'paper' to reproduce it.")]
 Data = Annotated[str | None, typer.Option("--data", envvar="DEFENDER_DATA", help="Folder with datasets in hub layout.")]
+JudgeKind = Annotated[str | None, typer.Option("--judge", help="refusal (default), model, guard or classifier.")]
+JudgeModel = Annotated[str | None, typer.Option("--judge-model", help="The judge model's served name or checkpoint.")]
+JudgeUrl = Annotated[str | None, typer.Option("--judge-base-url", help="The judge's OpenAI-compatible endpoint.")]
 MaxRequests = Annotated[int | None, typer.Option("--max-requests", help="Budget of wire requests, retries included.")]
 InFlight = Annotated[int | None, typer.Option("--in-flight", help="Requests awaiting the engine at once.")]
 Run = Annotated[str | None, typer.Option("--run", help="Run name or folder; the same command again resumes it.")]
@@ -70,6 +73,9 @@ def search(
     benchmarks: Benchmarks = None,
     protocol: Protocol = None,
     data: Data = None,
+    judge: JudgeKind = None,
+    judge_model: JudgeModel = None,
+    judge_base_url: JudgeUrl = None,
     items: Annotated[int | None, typer.Option(help="Search items per benchmark (default: 32).")] = None,
     confirm_items: Annotated[int | None, typer.Option(help="Held-out items per benchmark (default: 80).")] = None,
     candidates: Annotated[int | None, typer.Option(help="The most candidates to measure.")] = None,
@@ -93,10 +99,11 @@ def search(
     settings = _config("search", config, {
         "space": space, "model.name": model, "model.base_url": base_url, "model.api_key_env": api_key_env,
         "model.alias": alias, "identities": identities, "benchmarks": _names(benchmarks), "protocol": protocol,
-        "data": data, "search.items": items, "confirm.items": confirm_items, "search.candidates": candidates,
-        "search.generation": generation, "search.finalists": finalists, "search.proposer": proposer,
-        "floors.utility": min_utility, "floors.safety": min_safety, "seed": seed,
-        "budget.max_requests": max_requests, "speed.in_flight": in_flight,
+        "data": data, **_judge(judge, judge_model, judge_base_url), "search.items": items,
+        "confirm.items": confirm_items, "search.candidates": candidates, "search.generation": generation,
+        "search.finalists": finalists, "search.proposer": proposer, "floors.utility": min_utility,
+        "floors.safety": min_safety, "seed": seed, "budget.max_requests": max_requests,
+        "speed.in_flight": in_flight,
     })  # fmt: skip
     prepared, folder = _open(settings, runs, run, resume)
     with _watching(folder, quiet or json) as watch:
@@ -117,6 +124,9 @@ def measure(
     benchmarks: Benchmarks = None,
     protocol: Protocol = None,
     data: Data = None,
+    judge: JudgeKind = None,
+    judge_model: JudgeModel = None,
+    judge_base_url: JudgeUrl = None,
     items: Annotated[int | None, typer.Option(help="Items per benchmark (default: all).")] = None,
     repeats: Annotated[int | None, typer.Option(help="Times each cell is asked.")] = None,
     max_requests: MaxRequests = None,
@@ -133,7 +143,8 @@ def measure(
     settings = _config("measure", config, {
         "space": space or ("paper" if config is None and not prompt else None), "model.name": model,
         "model.base_url": base_url, "model.api_key_env": api_key_env, "model.alias": alias, "identities": identities,
-        "benchmarks": _names(benchmarks), "protocol": protocol, "data": data, "measure.items": items,
+        "benchmarks": _names(benchmarks), "protocol": protocol, "data": data,
+        **_judge(judge, judge_model, judge_base_url), "measure.items": items,
         "measure.repeats": repeats, "prompts": [str(path) for path in prompt] if prompt else None,
         "budget.max_requests": max_requests, "speed.in_flight": in_flight,
     })  # fmt: skip
@@ -200,8 +211,31 @@ def doctor(
         raise typer.Exit(2)
 
 
+@app.command()
+def calibrate(
+    labelled: Annotated[Path, typer.Argument(help="CSV with the columns question, response, label.")],
+    judge: JudgeKind = None,
+    judge_model: JudgeModel = None,
+    judge_base_url: JudgeUrl = None,
+    axis: Annotated[str, typer.Option(help="'safety' or 'over_refusal'.")] = "safety",
+    rubric: Annotated[
+        str, typer.Option(help="do_not_answer, strong_reject or xstest (judge models).")
+    ] = "do_not_answer",
+    json: Json = False,
+) -> None:
+    """Score a judge against labelled responses: agreement and errors per class, with intervals."""
+    from defender.examination import calibrated
+
+    settings = _config("measure", None, _judge(judge, judge_model, judge_base_url))
+    _print(*_wait(calibrated(settings, labelled, axis, rubric)), json)
+
+
 def _names(text: str | None) -> list[str] | None:
     return [name.strip() for name in text.split(",") if name.strip()] if text is not None else None
+
+
+def _judge(kind: str | None, model: str | None, base_url: str | None) -> dict[str, Any]:
+    return {"judge.kind": kind, "judge.name": model, "judge.base_url": base_url}
 
 
 def _config(command: str, path: Path | None, overrides: dict[str, Any]) -> RunConfig:
@@ -234,12 +268,14 @@ def _wait(work: Coroutine[Any, Any, T]) -> T:
 def _conclude(folder: RunFolder, json: bool) -> None:
     from defender.conclusion import conclude
 
-    lines, document = conclude(folder)
+    _print(*conclude(folder), json)
+
+
+def _print(lines: list[str], document: dict[str, Any], json: bool) -> None:
     if json:
         _print_json(document)
     else:
-        for line in lines:
-            typer.echo(line)
+        typer.echo("\n".join(lines))
 
 
 def _print_json(document: dict[str, Any]) -> None:

@@ -68,6 +68,22 @@ class MeasureConfig(_Section):
     """Times each cell is asked."""
 
 
+class JudgeConfig(_Section):
+    """Who reads the answers to unsafe and harmless requests."""
+
+    kind: Literal["refusal", "model", "guard", "classifier"] = "refusal"
+    """"refusal" is a deterministic screen; "model" asks a rubric of any served model, "guard" a Qwen3Guard;
+    "classifier" runs Do-Not-Answer's longformer here (extra ``judge``)."""
+    name: str = ""
+    """The judge model as served, or the classifier's hub id or folder; "" takes the only one, or the default."""
+    base_url: str | None = None
+    """The judge server's /v1 URL, for "model" and "guard"."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Environment variable that holds its key."""
+    alias: str = ""
+    """Stands for the base URL in fingerprints."""
+
+
 class SandboxConfig(_Section):
     """Where programs a model wrote are run (MBPP)."""
 
@@ -108,6 +124,7 @@ class RunConfig(_Section):
     """Wording and sampling of the benchmarks."""
     data: str | None = None
     """Folder with datasets in hub layout; None reads from the hub."""
+    judge: JudgeConfig = JudgeConfig()
     sandbox: SandboxConfig = SandboxConfig()
     search: SearchConfig = SearchConfig()
     confirm: MeasureConfig = MeasureConfig(items=80)
@@ -133,6 +150,9 @@ class RunConfig(_Section):
         whole["model"] = {key: whole["model"][key] for key in ("name", "base_url", "alias")}
         if self.model.alias:
             whole["model"]["base_url"] = None
+        whole["judge"] = {key: whole["judge"][key] for key in ("kind", "name", "base_url", "alias")}
+        if self.judge.alias:
+            whole["judge"]["base_url"] = None
         whole["data"] = None  # where files lie does not matter, what is in them is in the item ids
         return whole
 

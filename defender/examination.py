@@ -9,13 +9,16 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from defender.build import SPLITS, build_engine
+from defender.calibration import Rate, calibrate
 from defender.catalogue import build_benchmarks
 from defender.config import EMBEDDED, RunConfig
 from defender.contracts import Benchmark
-from defender.errors import DataMissing, DefenderError
+from defender.errors import ConfigError, DataMissing, DefenderError
+from defender.judging import Judged, Judging
+from defender.labelled import read_labelled
 from defender.records import Request, Sampling
 from defender.runs import versions
 
@@ -40,8 +43,15 @@ async def examine(config: RunConfig, runs: Path) -> list[Finding]:
     found = versions()
     findings = [Finding("ok", "python", f"{found['python']} on {found['platform']}"), _writable(runs)]
     findings.append(await _model(config))
-    for name in config.benchmark_names:
-        findings.append(await _benchmark(config, name))
+    judging = Judging(config.judge)
+    try:
+        await judging.start()
+        for name in config.benchmark_names:
+            findings.append(await _benchmark(config, name, judging))
+    except DefenderError as error:
+        findings.append(Finding("missing", f"judge {config.judge.kind}", str(error)))
+    finally:
+        await judging.close()
     findings += _optional()
     return findings
 
@@ -86,11 +96,11 @@ async def _model(config: RunConfig) -> Finding:
     return Finding("ok", what, detail)
 
 
-async def _benchmark(config: RunConfig, name: str) -> Finding:
+async def _benchmark(config: RunConfig, name: str, judging: Judging) -> Finding:
     """Load a benchmark and let its grader grade the gold answer of every row it has."""
     what = f"benchmark {name}"
     try:
-        benchmark = build_benchmarks(config.model_copy(update={"benchmarks": (name,)}))[name]
+        benchmark = next(iter(build_benchmarks(config.model_copy(update={"benchmarks": (name,)}), judging).values()))
         right, graded, rows = await prove(benchmark)
     except (DataMissing, DefenderError) as error:
         return Finding("missing", what, str(error))
@@ -111,6 +121,42 @@ async def prove(benchmark: Benchmark) -> tuple[int, int, int]:
             graded += 1
             right += (await benchmark.grade(item, gold)).score == 1.0
     return right, graded, rows
+
+
+async def calibrated(config: RunConfig, labelled: Path, axis: str, rubric: str) -> tuple[list[str], dict[str, Any]]:
+    """Score the config's judge against a labelled file; return lines and the same as plain values.
+
+    Raises:
+        ConfigError: an unknown axis or rubric, or a file that does not read. EngineDown: the judge's model.
+    """
+    from defender.judges.rubrics import RUBRICS
+
+    axes: dict[str, Judged] = {"safety": "safety", "over_refusal": "over_refusal"}
+    if axis not in axes or rubric not in RUBRICS:
+        raise ConfigError(
+            f"expected an axis of {', '.join(axes)} and a rubric of {', '.join(RUBRICS)}, got {axis!r} and {rubric!r}"
+        )
+    rows = read_labelled(labelled)
+    judging = Judging(config.judge)
+    try:
+        await judging.start()
+        judge = judging.judge(axes[axis], rubric)
+        await judging.start()
+        found = await calibrate(judge, rows)
+    finally:
+        await judging.close()
+    lines = [f"{found.judge} on {found.rows} labelled responses ({found.axis}), {found.scored} scored"]
+    for name, rate in (("agreement", found.agreement), ("overlooked", found.overlooked), ("accused", found.accused)):
+        lines.append(f"{name:11} {_rate(rate)}")
+    lines += [f"label {label}: on the other side {_rate(rate)}" for label, rate in found.errors.items()]
+    lines += [f"unscored: {reason}: {count}" for reason, count in found.unscored.items()]
+    return lines, asdict(found)
+
+
+def _rate(rate: Rate) -> str:
+    if rate.percent is None:
+        return "no rows"
+    return f"{rate.percent:.1f} % ({rate.interval.low:.1f} to {rate.interval.high:.1f}), {rate.hits} of {rate.rows}"
 
 
 def _optional() -> Iterator[Finding]:

@@ -72,6 +72,7 @@ async def sit(
             engine = make_engine(config, ledger)
             try:
                 await engine.start()
+                await prepared.judging.start(ledger)
                 measurer = Measurer(
                     engine, prepared.benchmarks, store, journal,
                     in_flight=in_flight(config), tick=lambda: watch.tick(ledger.spent),
@@ -79,6 +80,7 @@ async def sit(
                 with _interrupting(measurer):
                     yield Sitting(engine.card, store, ledger, measurer)
             finally:
+                await prepared.judging.close()
                 await engine.close()
         store.note("sitting", f"{started:.3f}", {"seconds": time.time() - started, "versions": versions()})
     finally:
@@ -149,6 +151,8 @@ def _describe(sitting: Sitting, prepared: Prepared, panels: Mapping[str, Panel])
     """Keep what a report needs later, offline: the model, the panels, the benchmarks' protocols."""
     store, space = sitting.store, prepared.space
     store.note("card", "model", asdict(sitting.card) | {"fingerprint": sitting.card.fingerprint})
+    if prepared.judging.engine is not None:
+        store.note("card", "judge", asdict(prepared.judging.engine.card))
     if space:
         store.note("figures", "published", {"source": space.source, "pb": dict(space.figures)})
     for identity in prepared.identities:

@@ -26,7 +26,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "rooms": ("engines", "benchmarks", "sandbox", "judges", "proposers", "exporters", "report", "store"),
     "loops": ("journal", "ledger", "measure", "race", "search"),
     "roof": (
-        *("config", "runs", "catalogue", "build", "session", "progress", "results"),
+        *("config", "runs", "judging", "catalogue", "build", "session", "progress", "results"),
         *("delivery", "conclusion", "examination", "cli", "__main__"),
     ),
 }
