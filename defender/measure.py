@@ -81,6 +81,8 @@ class Measurer:
         Raises:
             BudgetSpent, EngineDown, StoreError, Interrupted: after what was in flight is kept.
         """
+        if not isinstance(self._stop, Interrupted):
+            self._stop = None  # what ended an earlier stage need not end this one: its budget may have been held
         jobs = self._owed(candidates, panel)
         async with asyncio.TaskGroup() as group:
             for _ in range(self._in_flight):

@@ -50,6 +50,14 @@ async def test_the_budget_is_never_overshot_and_confirm_is_paid(tmp_path: Path) 
     assert result.winner.id in result.confirmed
 
 
+async def test_when_retries_eat_the_search_share_the_held_part_still_pays_for_confirm(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db", max_requests=14_000) as at:
+        result = await search(at, candidates=100).run()  # plans without a limit, as if retries had been free
+        assert at.engine.counted == at.ledger.spent <= 14_000
+    assert result.stopped == "the search share of the budget is spent"
+    assert result.winner.id in result.confirmed
+
+
 async def test_a_budget_too_small_for_one_block_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     async with sitting(tmp_path / "run.db", max_requests=500) as at:
         with pytest.raises(BudgetError, match="give --max-requests"):
