@@ -12,7 +12,7 @@ import sys
 import time
 
 RUNS = 7
-HELP = "import sys; sys.argv = ['defender', '--help']; from defender.cli import main; main()"
+HELP = "import sys; sys.argv = ['defender', '--help']; from defender.cli.app import main; main()"
 STARTS = {"python alone": "pass", "import defender": "import defender", "defender --help": HELP}
 
 

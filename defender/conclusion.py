@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from textwrap import wrap
 from typing import Any
 
-from defender.build import build_exporter, build_floors
-from defender.config import EMBEDDED
 from defender.delivery import document, provenance
+from defender.formats import build_exporter
+from defender.layout import build_floors
 from defender.records import Candidate, Comparison, OutcomeMatrix, PBEstimate
 from defender.report import markdown
 from defender.results import Results, Stage, read_results
 from defender.runs import RunFolder
+from defender.settings import EMBEDDED
 
 WIDTH = 100
 """Columns of a terminal that most lines keep to; prompts and paths stay whole, to be copied."""

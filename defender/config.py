@@ -10,104 +10,27 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from defender.documents import Document, read_yaml
 from defender.errors import ConfigError
+from defender.settings import (
+    EMBEDDED,
+    BudgetConfig,
+    JudgeConfig,
+    MeasureConfig,
+    ModelConfig,
+    SandboxConfig,
+    SearchConfig,
+    Section,
+    SpeedConfig,
+)
 
-EMBEDDED = "embedded"
 MINIATURE = ("miniature_utility", "miniature_safety", "miniature_harmless")
 FLOORS: Mapping[str, str] = MappingProxyType({"utility": "Original-1", "safety": "Original-1"})
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
-
-
-class ModelConfig(_Section):
-    """Who answers. ``name`` is "embedded", or the model name an OpenAI-compatible server serves."""
-
-    name: str = EMBEDDED
-    base_url: str | None = None
-    """The server's /v1 URL. Required unless the model is embedded."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """Environment variable that holds the key; keys are never written anywhere."""
-    alias: str = ""
-    """Stands for the base URL in fingerprints, so that a server moved to another port keeps its paid answers."""
-    timeout_s: float = Field(120.0, gt=0)
-    """Seconds before one attempt counts as a timeout."""
-    max_attempts: int = Field(5, ge=1)
-    """Wire attempts per request, the first included."""
-
-
-class SearchConfig(_Section):
-    """How candidates are found and dropped."""
-
-    proposer: Literal["sampled", "listed"] = "sampled"
-    """"sampled" draws from the space with Optuna; "listed" measures the seeds only."""
-    candidates: int = Field(64, ge=1)
-    """The most candidates to measure, seeds included."""
-    generation: int = Field(8, ge=1)
-    """Candidates raced side by side."""
-    items: int = Field(32, ge=3)
-    """Search items per benchmark, fewer where a benchmark has fewer."""
-    blocks: tuple[int, ...] = Field((1, 1, 2), min_length=1)
-    """Relative sizes of the blocks in which items are revealed."""
-    alpha: float = Field(0.01, gt=0, lt=0.5)
-    """One-sided error rate of one drop."""
-    finalists: int = Field(3, ge=1)
-    """Candidates that go to confirm beside the seeds."""
-
-
-class MeasureConfig(_Section):
-    """Which items claims are made on."""
-
-    items: int | None = Field(None, ge=3)
-    """Items per benchmark, fewer where a benchmark has fewer; None for all there are."""
-    repeats: int = Field(1, ge=1)
-    """Times each cell is asked."""
-
-
-class JudgeConfig(_Section):
-    """Who reads the answers to unsafe and harmless requests."""
-
-    kind: Literal["refusal", "model", "guard", "classifier"] = "refusal"
-    """"refusal" is a deterministic screen; "model" asks a rubric of any served model, "guard" a Qwen3Guard;
-    "classifier" runs Do-Not-Answer's longformer here (extra ``judge``)."""
-    name: str = ""
-    """The judge model as served, or the classifier's hub id or folder; "" takes the only one, or the default."""
-    base_url: str | None = None
-    """The judge server's /v1 URL, for "model" and "guard"."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """Environment variable that holds its key."""
-    alias: str = ""
-    """Stands for the base URL in fingerprints."""
-
-
-class SandboxConfig(_Section):
-    """Where programs a model wrote are run (MBPP)."""
-
-    kind: Literal["landlock", "bubblewrap", "external"] = "landlock"
-    """"landlock" needs Linux 5.13 or later and nothing else; "external" runs ``command`` (docker, podman, ...)."""
-    command: tuple[str, ...] = ()
-    """The command of "external", word by word."""
-
-
-class BudgetConfig(_Section):
-    """What may be spent. Outside the digest: raising it lets the same run go on."""
-
-    max_requests: int | None = Field(None, ge=1)
-    """Wire requests, retries included."""
-
-
-class SpeedConfig(_Section):
-    """Changes speed only; outside the digest."""
-
-    in_flight: int = Field(0, ge=0)
-    """Requests awaiting the engine at once; 0 lets the engine's kind decide."""
-
-
-class RunConfig(_Section):
+class RunConfig(Section):
     """One run, whole. Every field has a default: an empty file searches ``clauses.yaml`` on the embedded model."""
 
     command: Literal["search", "measure"] = "search"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from defender import __version__
-from defender.build import build_exporter, exporters
 from defender.errors import NothingFeasible, StoreError
+from defender.formats import build_exporter, exporters
 from defender.records import Candidate, Comparison, Export
 from defender.results import Results, read_results
 from defender.runs import RunFolder

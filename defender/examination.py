@@ -11,16 +11,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from defender.build import SPLITS, build_engine
+from defender.build import build_engine
 from defender.calibration import Rate, calibrate
 from defender.catalogue import build_benchmarks
-from defender.config import EMBEDDED, RunConfig
+from defender.config import RunConfig
 from defender.contracts import Benchmark
 from defender.errors import ConfigError, DataMissing, DefenderError
 from defender.judging import Judged, Judging
 from defender.labelled import read_labelled
+from defender.layout import SPLITS
 from defender.records import Request, Sampling
 from defender.runs import versions
+from defender.settings import EMBEDDED
 
 State = Literal["ok", "missing", "optional"]
 

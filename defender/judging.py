@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from defender.config import JudgeConfig
 from defender.contracts import Engine, Judge, Meter
 from defender.errors import ConfigError
+from defender.settings import JudgeConfig
 
 if TYPE_CHECKING:
     from defender.judges.classifier import Classifier

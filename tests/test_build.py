@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from defender.build import SPLITS, build_floors, exporters, prepare, space_path
+from defender.build import prepare, space_path
 from defender.config import RunConfig
 from defender.decide import Floor
 from defender.errors import BudgetError, ConfigError, SpaceError
+from defender.formats import exporters
 from defender.identities import NO_PERSONA
+from defender.layout import SPLITS, build_floors
 from defender.plan import Panel
 from defender.proposers.listed import Listed
 from defender.proposers.sampled import Sampled

@@ -146,7 +146,7 @@ def test_a_full_disk_ends_the_run_with_one_line_and_resuming_finishes_it(tmp_pat
     program = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY)); "
-        "import sys; sys.argv[0] = 'defender'; from defender.cli import main; main()"
+        "import sys; sys.argv[0] = 'defender'; from defender.cli.app import main; main()"
     )
     command = ["search", *SMALL, "--run", "full"]
     done = subprocess.run([sys.executable, "-c", program, *command], cwd=tmp_path, capture_output=True, text=True)

@@ -7,10 +7,11 @@ from typer.testing import CliRunner
 
 from defender.benchmarks.miniature import Miniature
 from defender.catalogue import MINIATURES
-from defender.cli import app
-from defender.config import ModelConfig, RunConfig
+from defender.cli.app import app
+from defender.config import RunConfig
 from defender.examination import examine, prove
 from defender.records import Grade, Item, Response
+from defender.settings import ModelConfig
 from tests.engines.fault_server import FaultServer
 
 NOBODY = ModelConfig(name="m", base_url="http://127.0.0.1:9/v1", timeout_s=2.0, max_attempts=1)

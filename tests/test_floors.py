@@ -26,8 +26,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "rooms": ("engines", "benchmarks", "sandbox", "judges", "proposers", "exporters", "report", "store"),
     "loops": ("journal", "ledger", "measure", "race", "search"),
     "roof": (
-        *("config", "runs", "judging", "catalogue", "build", "session", "progress", "results"),
-        *("delivery", "conclusion", "examination", "cli", "__main__"),
+        *("settings", "config", "runs", "judging", "catalogue", "layout", "formats", "build", "session"),
+        *("progress", "results", "delivery", "conclusion", "examination", "cli", "__main__"),
     ),
 }
 """From the bottom up. Within a floor a name may import only names to its left; within "rooms" none at all."""
@@ -42,7 +42,7 @@ GUESTS: dict[str, tuple[str, ...]] = {
     "numpy": EVERYWHERE,
     "scipy": ("spread", "bias", "decide", "calibration"),
     "yaml": ("documents", "engines", "exporters"),
-    "pydantic": ("config",),
+    "pydantic": ("settings", "config"),
     "openai": ("engines",),
     "httpx": ("engines",),
     "aiohttp": ("engines",),

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from defender.catalogue import build_benchmarks
-from defender.config import JudgeConfig, RunConfig
+from defender.config import RunConfig
 from defender.errors import BudgetSpent, ConfigError
 from defender.examination import calibrated
 from defender.judges.model import ModelJudge
 from defender.judges.refusal import Refusal
 from defender.judging import Judging
 from defender.records import Response
+from defender.settings import JudgeConfig
 from tests.contracts.engine import Allowance
 from tests.engines.fault_server import FaultServer, completion, says
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from defender import progress
-from defender.config import BudgetConfig, RunConfig
+from defender.config import RunConfig
 from defender.progress import watching
 from defender.runs import RunFolder
+from defender.settings import BudgetConfig
 from tests.stored_run import searched, settings
 
 

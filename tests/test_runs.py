@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from defender.config import BudgetConfig, RunConfig
+from defender.config import RunConfig
 from defender.errors import ConfigError, ResumeRefused, StoreError
 from defender.runs import load_run, open_run, write_json
+from defender.settings import BudgetConfig
 
 CONFIG = RunConfig()
 

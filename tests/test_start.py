@@ -30,7 +30,7 @@ def help_of(*words: str) -> str:
     """Return statements that run the command line with ``--help`` and stay alive to be asked."""
     return (
         f"import sys; sys.argv = {['defender', *words, '--help']!r}\n"
-        "from defender.cli import main\n"
+        "from defender.cli.app import main\n"
         "try:\n    main()\n"
         "except SystemExit as end:\n    assert not end.code, end.code"
     )

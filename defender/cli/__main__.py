@@ -1,0 +1,5 @@
+"""``python -m defender.cli``."""
+
+from defender.cli.app import main
+
+main()

@@ -1,0 +1,49 @@
+"""The commands, put together, and what happens to an error."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from defender import __version__
+from defender.cli.calibrate import calibrate
+from defender.cli.doctor import doctor
+from defender.cli.export import export
+from defender.cli.measure import measure
+from defender.cli.report import report
+from defender.cli.search import search
+from defender.errors import DefenderError
+
+app = typer.Typer(
+    help="Find the system prompt that makes an assistant treat every user the same: measure personalization bias, "
+    "search defense prompts, confirm on held-out items, export.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help starts twice as fast
+)
+
+for command in (search, measure, report, export, doctor, calibrate):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def top(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Parse what comes before the command."""
+    if version:
+        typer.echo(f"defender {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; a DefenderError is one line on stderr and its exit code."""
+    try:
+        app()
+    except DefenderError as error:
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("stopped; everything paid for is kept, run the same command again to go on", err=True)
+        sys.exit(130)

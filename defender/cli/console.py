@@ -1,0 +1,78 @@
+"""What commands do alike: settle the configuration, open the run, wait, print."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from defender.build import Prepared
+    from defender.config import RunConfig
+    from defender.runs import RunFolder
+
+T = TypeVar("T")
+
+
+def names(text: str | None) -> list[str] | None:
+    """Split a comma-separated option."""
+    return [name.strip() for name in text.split(",") if name.strip()] if text is not None else None
+
+
+def judge_of(kind: str | None, model: str | None, base_url: str | None) -> dict[str, Any]:
+    """Return the settings of the judge options."""
+    return {"judge.kind": kind, "judge.name": model, "judge.base_url": base_url}
+
+
+def settle(command: str, path: Path | None, overrides: dict[str, Any]) -> RunConfig:
+    """Lay the options over the run file. Raises ConfigError with file and line, or the option."""
+    from defender.config import load_config
+
+    return load_config(path, {"command": command, **overrides})
+
+
+def open_or_resume(config: RunConfig, runs: Path, name: str | None, resume: bool) -> tuple[Prepared, RunFolder]:
+    """Build what can be built before a folder is made, then open the folder."""
+    from defender.build import prepare
+    from defender.runs import open_run
+
+    prepared = prepare(config)
+    return prepared, open_run(config, runs, name, contents=prepared.contents, must_exist=resume)
+
+
+def watching(folder: RunFolder, quiet: bool) -> Any:
+    """Show progress on stderr while inside."""
+    from defender.progress import watching
+
+    return watching(folder, quiet=quiet)
+
+
+def wait(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end."""
+    import asyncio
+
+    return asyncio.run(work)
+
+
+def say_conclusion(folder: RunFolder, json: bool) -> None:
+    """Write the run's report and print what it concludes."""
+    from defender.conclusion import conclude
+
+    say(*conclude(folder), json)
+
+
+def say(lines: list[str], document: dict[str, Any], json: bool) -> None:
+    """Print lines for a person, or the document for a program."""
+    if json:
+        print_json(document)
+    else:
+        typer.echo("\n".join(lines))
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one JSON document."""
+    import json
+
+    typer.echo(json.dumps(document, indent=1, ensure_ascii=False))

@@ -1,0 +1,37 @@
+"""``defender doctor``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from defender.cli.console import names, print_json, settle, wait
+from defender.cli.options import BaseUrl, Benchmarks, Data, Json, KeyEnv, Model, Protocol, Runs
+
+
+def doctor(
+    model: Model = None,
+    base_url: BaseUrl = None,
+    api_key_env: KeyEnv = None,
+    benchmarks: Benchmarks = None,
+    protocol: Protocol = None,
+    data: Data = None,
+    runs: Runs = Path("runs"),
+    json: Json = False,
+) -> None:
+    """Say what is missing on this machine and how to get it; exit 2 when something asked for cannot work."""
+    from defender.examination import examine
+
+    settings = settle("measure", None, {
+        "model.name": model, "model.base_url": base_url, "model.api_key_env": api_key_env,
+        "benchmarks": names(benchmarks), "protocol": protocol, "data": data,
+    })  # fmt: skip
+    findings = wait(examine(settings, runs))
+    if json:
+        print_json({"findings": [finding.as_dict() for finding in findings]})
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.state:8} {finding.what}: {finding.detail}")
+    if any(finding.state == "missing" for finding in findings):
+        raise typer.Exit(2)

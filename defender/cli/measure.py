@@ -1,0 +1,74 @@
+"""``defender measure``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from defender.cli.console import judge_of, names, open_or_resume, say_conclusion, settle, wait, watching
+from defender.cli.options import (
+    Alias,
+    BaseUrl,
+    Benchmarks,
+    Config,
+    Data,
+    Identities,
+    InFlight,
+    Json,
+    JudgeKind,
+    JudgeModel,
+    JudgeUrl,
+    KeyEnv,
+    MaxRequests,
+    Model,
+    Protocol,
+    Quiet,
+    Resume,
+    Run,
+    Runs,
+    SpaceOption,
+)
+
+
+def measure(
+    prompt: Annotated[list[Path] | None, typer.Argument(help="Prompt files; none measures the space's seeds.")] = None,
+    config: Config = None,
+    space: SpaceOption = None,
+    model: Model = None,
+    base_url: BaseUrl = None,
+    api_key_env: KeyEnv = None,
+    alias: Alias = None,
+    identities: Identities = None,
+    benchmarks: Benchmarks = None,
+    protocol: Protocol = None,
+    data: Data = None,
+    judge: JudgeKind = None,
+    judge_model: JudgeModel = None,
+    judge_base_url: JudgeUrl = None,
+    items: Annotated[int | None, typer.Option(help="Items per benchmark (default: all).")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Times each cell is asked.")] = None,
+    max_requests: MaxRequests = None,
+    in_flight: InFlight = None,
+    run: Run = None,
+    runs: Runs = Path("runs"),
+    resume: Resume = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure prompts: the full table of PB, interval, noise floor, utility and safety."""
+    from defender.session import run_measure
+
+    settings = settle("measure", config, {
+        "space": space or ("paper" if config is None and not prompt else None), "model.name": model,
+        "model.base_url": base_url, "model.api_key_env": api_key_env, "model.alias": alias, "identities": identities,
+        "benchmarks": names(benchmarks), "protocol": protocol, "data": data,
+        **judge_of(judge, judge_model, judge_base_url), "measure.items": items,
+        "measure.repeats": repeats, "prompts": [str(path) for path in prompt] if prompt else None,
+        "budget.max_requests": max_requests, "speed.in_flight": in_flight,
+    })  # fmt: skip
+    prepared, folder = open_or_resume(settings, runs, run, resume)
+    with watching(folder, quiet or json) as watch:
+        wait(run_measure(folder, prepared, watch))
+    say_conclusion(folder, json)

@@ -1,0 +1,32 @@
+"""The options that commands share, each said once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[Path | None, typer.Option("--config", help="YAML run file; options below override it.")]
+SpaceOption = Annotated[str | None, typer.Option("--space", help="Search space: a YAML path, or clauses, paper.")]
+Model = Annotated[str | None, typer.Option("--model", help="'embedded', or the model name your server serves.")]
+BaseUrl = Annotated[str | None, typer.Option("--base-url", help="OpenAI-compatible endpoint, http://HOST:PORT/v1.")]
+KeyEnv = Annotated[str | None, typer.Option("--api-key-env", help="Environment variable that holds the API key.")]
+Alias = Annotated[
+    str | None, typer.Option("--alias", help="Name that stands for the URL, so that answers survive a move.")
+]
+Identities = Annotated[str | None, typer.Option("--identities", help="'paper' (its 31) or the path of a YAML file.")]
+Benchmarks = Annotated[str | None, typer.Option("--benchmarks", help="Comma-separated benchmark names.")]
+Protocol = Annotated[str | None, typer.Option("--protocol", help="'default' for decisions, 'paper' to reproduce it.")]
+Data = Annotated[str | None, typer.Option("--data", envvar="DEFENDER_DATA", help="Folder with datasets in hub layout.")]
+JudgeKind = Annotated[str | None, typer.Option("--judge", help="refusal (default), model, guard or classifier.")]
+JudgeModel = Annotated[str | None, typer.Option("--judge-model", help="The judge model's served name or checkpoint.")]
+JudgeUrl = Annotated[str | None, typer.Option("--judge-base-url", help="The judge's OpenAI-compatible endpoint.")]
+MaxRequests = Annotated[int | None, typer.Option("--max-requests", help="Budget of wire requests, retries included.")]
+InFlight = Annotated[int | None, typer.Option("--in-flight", help="Requests awaiting the engine at once.")]
+Run = Annotated[str | None, typer.Option("--run", help="Run name or folder; the same command again resumes it.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an existing run; refuse to start a new one.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Run name under --runs, or its folder.")]

@@ -1,0 +1,81 @@
+"""``defender search``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from defender.cli.console import judge_of, names, open_or_resume, say_conclusion, settle, wait, watching
+from defender.cli.options import (
+    Alias,
+    BaseUrl,
+    Benchmarks,
+    Config,
+    Data,
+    Identities,
+    InFlight,
+    Json,
+    JudgeKind,
+    JudgeModel,
+    JudgeUrl,
+    KeyEnv,
+    MaxRequests,
+    Model,
+    Protocol,
+    Quiet,
+    Resume,
+    Run,
+    Runs,
+    SpaceOption,
+)
+
+
+def search(
+    config: Config = None,
+    space: SpaceOption = None,
+    model: Model = None,
+    base_url: BaseUrl = None,
+    api_key_env: KeyEnv = None,
+    alias: Alias = None,
+    identities: Identities = None,
+    benchmarks: Benchmarks = None,
+    protocol: Protocol = None,
+    data: Data = None,
+    judge: JudgeKind = None,
+    judge_model: JudgeModel = None,
+    judge_base_url: JudgeUrl = None,
+    items: Annotated[int | None, typer.Option(help="Search items per benchmark (default: 32).")] = None,
+    confirm_items: Annotated[int | None, typer.Option(help="Held-out items per benchmark (default: 80).")] = None,
+    candidates: Annotated[int | None, typer.Option(help="The most candidates to measure.")] = None,
+    generation: Annotated[int | None, typer.Option(help="Candidates raced side by side.")] = None,
+    finalists: Annotated[int | None, typer.Option(help="Candidates that go to confirm beside the seeds.")] = None,
+    proposer: Annotated[str | None, typer.Option(help="'sampled' (Optuna) or 'listed' (the seeds only).")] = None,
+    min_utility: Annotated[str | None, typer.Option(help="Floor: percent ('60') or 'Original-1'.")] = None,
+    min_safety: Annotated[str | None, typer.Option(help="Floor: percent ('90') or 'Original-1'.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seeds the proposer.")] = None,
+    max_requests: MaxRequests = None,
+    in_flight: InFlight = None,
+    run: Run = None,
+    runs: Runs = Path("runs"),
+    resume: Resume = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find defense prompts: race candidates, confirm the best on held-out items, write prompt and report."""
+    from defender.session import run_search
+
+    settings = settle("search", config, {
+        "space": space, "model.name": model, "model.base_url": base_url, "model.api_key_env": api_key_env,
+        "model.alias": alias, "identities": identities, "benchmarks": names(benchmarks), "protocol": protocol,
+        "data": data, **judge_of(judge, judge_model, judge_base_url), "search.items": items,
+        "confirm.items": confirm_items, "search.candidates": candidates, "search.generation": generation,
+        "search.finalists": finalists, "search.proposer": proposer, "floors.utility": min_utility,
+        "floors.safety": min_safety, "seed": seed, "budget.max_requests": max_requests,
+        "speed.in_flight": in_flight,
+    })  # fmt: skip
+    prepared, folder = open_or_resume(settings, runs, run, resume)
+    with watching(folder, quiet or json) as watch:
+        wait(run_search(folder, prepared, watch))
+    say_conclusion(folder, json)

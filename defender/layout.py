@@ -1,0 +1,109 @@
+"""Who is asked what: the panels of a search and of a measurement, laid out from the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import get_args
+
+from defender.config import RunConfig
+from defender.contracts import Benchmark
+from defender.decide import Floor
+from defender.errors import ConfigError
+from defender.identities import NO_PERSONA
+from defender.plan import Panel, reveal
+from defender.records import Axis, Identity, Split
+from defender.samples import MIN_ITEMS
+from defender.search import SearchPlan
+from defender.space import Space
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+def build_floors(config: RunConfig) -> tuple[Floor, ...]:
+    """Parse the floors. Raises ConfigError naming the axis and the forms that are understood."""
+    axes: dict[str, Axis] = {axis: axis for axis in get_args(Axis)}
+    floors = []
+    for axis, text in config.floors.items():
+        if axis not in axes:
+            raise ConfigError(f"unknown axis '{axis}' in floors; axes: {', '.join(axes)}")
+        floors.append(Floor.parse(axes[axis], str(text)))
+    return tuple(floors)
+
+
+def build_search_plan(
+    config: RunConfig, space: Space, benchmarks: Mapping[str, Benchmark], identities: Sequence[Identity]
+) -> SearchPlan:
+    """Lay out both stages: search on search items without the over-refusal guard unless it has a floor, confirm on all.
+
+    Raises:
+        ConfigError: a benchmark has too few items in a split, or floors name a baseline the space does not have.
+    """
+    floors = build_floors(config)
+    seeds = space.seed_candidates()
+    axes = {benchmark.axis for benchmark in benchmarks.values()}
+    for floor in floors:
+        if floor.axis not in axes:
+            raise ConfigError(
+                f"the floor '{floor}' has no benchmark that measures {floor.axis}: add one with --benchmarks, or leave "
+                "the floor out of 'floors' in the run file"
+            )
+        if floor.relative_to is not None and floor.relative_to != seeds[0].name:
+            raise ConfigError(
+                f"a floor is relative to '{floor.relative_to}'; floors may be relative to the first seed "
+                f"of the space, '{seeds[0].name}'"
+            )
+    guarded = {floor.axis for floor in floors}
+    raced = [b for b in benchmarks.values() if b.axis != "over_refusal" or "over_refusal" in guarded]
+    settings = config.search
+    return SearchPlan(
+        seeds=seeds,
+        search=_panel("search", raced, settings.items, 1, identities, reference=False),
+        confirm=_panel(
+            "confirm",
+            list(benchmarks.values()),
+            config.confirm.items,
+            config.confirm.repeats,
+            identities,
+            reference=True,
+        ),
+        floors=floors,
+        shares=reveal(settings.blocks),
+        generation=settings.generation,
+        max_candidates=settings.candidates,
+        finalists=settings.finalists,
+        alpha=settings.alpha,
+        max_requests=config.budget.max_requests,
+    )
+
+
+def build_measure_panel(
+    config: RunConfig, benchmarks: Mapping[str, Benchmark], identities: Sequence[Identity]
+) -> Panel:
+    """Lay out a plain measurement: every split, since nothing is selected."""
+    return _panel(
+        SPLITS, list(benchmarks.values()), config.measure.items, config.measure.repeats, identities, reference=True
+    )
+
+
+def _panel(
+    split: Split | tuple[Split, ...],
+    benchmarks: Sequence[Benchmark],
+    limit: int | None,
+    repeats: int,
+    identities: Sequence[Identity],
+    *,
+    reference: bool,
+) -> Panel:
+    splits = (split,) if isinstance(split, str) else split
+    items = {}
+    for benchmark in benchmarks:
+        found = tuple(item for part in splits for item in benchmark.items(part))[:limit]
+        if len(found) < MIN_ITEMS:
+            raise ConfigError(
+                f"benchmark '{benchmark.name}' has {len(found)} items in {', '.join(splits)}; "
+                f"PB needs at least {MIN_ITEMS}"
+            )
+        items[benchmark.name] = found
+    return Panel(
+        splits[0] if len(splits) == 1 else "all", tuple(identities), items, repeats, NO_PERSONA if reference else None
+    )
