@@ -1,23 +1,23 @@
 """Search: ask -> race -> tell, until the budget or the space ends; then confirm on items selection never saw.
 
-The claim is made on confirm items only. Finalists are fixed, in order, by the search items; the winner is the first
-of them that keeps its floors on confirm items.
+Finalists are fixed, in order, by the search items.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
-from defender.bias import estimate
+from defender.confirm import Claims, Confirm, SearchResult, nothing_feasible
 from defender.contracts import Proposer, Store
-from defender.decide import Floor, floor_gaps, rank, verdicts
+from defender.decide import Floor, rank
+from defender.decisions import Decisions
 from defender.errors import BudgetError, BudgetSpent, NothingFeasible
 from defender.ledger import Ledger
 from defender.measure import Measurer
 from defender.plan import Panel
 from defender.race import Race, Rules, in_words
-from defender.records import Candidate, Comparison, Decision, OutcomeMatrix, PBEstimate, Trial
+from defender.records import Candidate, Decision, Trial
 
 SLACK = 0.05
 """Share of the budget kept for retries and for what a kill leaves unanswered, so that neither changes decisions."""
@@ -50,16 +50,16 @@ class SearchPlan:
     max_requests: int | None = None
 
     @property
-    def confirm_cost(self) -> int:
-        """Requests the confirm stage needs, retries aside."""
-        return (self.finalists + len(self.seeds)) * self.confirm.cells_per_candidate
+    def claims(self) -> Claims:
+        """What the confirm stage is about: the seeds are the baselines."""
+        return Claims(self.seeds, self.confirm, self.floors, self.finalists, self.level)
 
     @property
     def search_budget(self) -> float:
         """Requests the search stage may plan with."""
         if self.max_requests is None:
             return float("inf")
-        return self.max_requests * (1 - SLACK) - self.confirm_cost
+        return self.max_requests * (1 - SLACK) - self.claims.cost
 
     def check_budget(self) -> None:
         """Make sure the budget pays for the baseline, one candidate's first block, and the confirm stage.
@@ -69,34 +69,12 @@ class SearchPlan:
         """
         least = self.search.cells_per_candidate + self.search.first(self.shares[0]).cells_per_candidate
         if least > self.search_budget:
-            needed = int((least + self.confirm_cost) / (1 - SLACK)) + 1
+            needed = int((least + self.claims.cost) / (1 - SLACK)) + 1
             raise BudgetError(
                 f"a budget of {self.max_requests} requests cannot pay for one block: the baseline and one candidate's "
                 f"first block take {least}, confirming {self.finalists} finalists and {len(self.seeds)} seeds takes "
-                f"{self.confirm_cost}; give --max-requests {needed} or more, or fewer items"
+                f"{self.claims.cost}; give --max-requests {needed} or more, or fewer items"
             )
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The outcome, all of it derivable again from the stored cells.
-
-    Attributes:
-        winner: the confirmed prompt.
-        confirmed: candidate id -> estimate on confirm items (finalists and seeds).
-        gaps: candidate id -> floor gaps on confirm items; <= 0 keeps the floor.
-        comparisons: every finalist against every seed, multiplicity-corrected.
-        trials: every candidate of the search, in order.
-        stopped: why the search ended, in words.
-    """
-
-    winner: Candidate
-    finalists: tuple[Candidate, ...]
-    confirmed: Mapping[str, PBEstimate]
-    gaps: Mapping[str, Mapping[str, float]]
-    comparisons: tuple[Comparison, ...]
-    trials: tuple[Trial, ...]
-    stopped: str
 
 
 @dataclass
@@ -112,7 +90,9 @@ class Search:
     _trials: list[Trial] = field(default_factory=list)
     _planned: int = 0
     _planned_out: bool = False
-    _said: int = 0
+
+    def __post_init__(self) -> None:
+        self._decisions = Decisions(self.store)
 
     async def run(self) -> SearchResult:
         """Search and confirm.
@@ -124,17 +104,17 @@ class Search:
         """
         plan = self.plan
         rules = Rules(plan.seeds[0], plan.floors, plan.shares, plan.alpha, plan.level)
-        race = Race(self.measurer, plan.search, rules, self._log)
+        race = Race(self.measurer, plan.search, rules, self._decisions)
         plan.check_budget()
         self._keep(plan.seeds)
-        self.ledger.hold(plan.confirm_cost)
+        self.ledger.hold(plan.claims.cost)
         try:
             stopped = await self._explore(race)
         except BudgetSpent:
             stopped = "the search share of the budget is spent"
         self.ledger.hold(0)
-        finalists = self._finalists()
-        return await self._confirm(finalists, stopped)
+        confirm = Confirm(self.measurer, self.store, plan.claims, self._decisions, self.announce)
+        return await confirm.run(self._finalists(), self._trials, stopped)
 
     async def _explore(self, race: Race) -> str:
         """Ask, race and tell until the candidates, the space or the search share of the budget end; return why."""
@@ -143,7 +123,7 @@ class Search:
         self._afford(plan.search.cells_per_candidate)
         self.announce("search: the undefended baseline", plan.search.cells_per_candidate)
         await self.measurer.fill([baseline], plan.search)
-        self._log(race.decision(baseline, last, "finished", in_words(race.trial(baseline, last))))
+        self._decisions(race.decision(baseline, last, "finished", in_words(race.trial(baseline, last))))
         incumbent = baseline
         while len(self._trials) < plan.max_candidates:
             affordable = (plan.search_budget - self._planned) // race.cost(1, 0)
@@ -182,69 +162,12 @@ class Search:
         complete = rank([trial for trial in self._trials if trial.dropped_at is None and trial.estimate])
         feasible = [trial for trial in complete if all(gap <= 0 for gap in trial.gaps.values())]
         if not feasible:
-            raise NothingFeasible(_nothing(complete))
+            raise NothingFeasible(nothing_feasible(complete, "on search items"))
         chosen = tuple(trial.candidate for trial in feasible[: self.plan.finalists])
         for place, candidate in enumerate(chosen, 1):
-            self._log(Decision(candidate.id, candidate.name, -1, 0, "finalist", f"rank {place} on search items"))
+            self._decisions(Decision(candidate.id, candidate.name, -1, 0, "finalist", f"rank {place} on search items"))
         return chosen
-
-    async def _confirm(self, finalists: Sequence[Candidate], stopped: str) -> SearchResult:
-        plan = self.plan
-        entrants = {c.id: c for c in (*finalists, *plan.seeds)}
-        self.announce("confirm on held-out items", len(entrants) * plan.confirm.cells_per_candidate)
-        await self.measurer.fill(list(entrants.values()), plan.confirm)
-        matrices = {key: self.measurer.matrices(c, plan.confirm) for key, c in entrants.items()}
-        baseline = plan.seeds[0]
-        references = {baseline.name: matrices[baseline.id]}
-        confirmed = {key: estimate(found, level=plan.level) for key, found in matrices.items()}
-        gaps = {key: floor_gaps(plan.floors, found, references, level=plan.level) for key, found in matrices.items()}
-        winner = next((c for c in finalists if all(gap <= 0 for gap in gaps[c.id].values())), None)
-        if winner is None:
-            raise NothingFeasible(
-                _nothing([Trial(c, confirmed[c.id], gaps[c.id]) for c in finalists], "on held-out items")
-            )
-        self._log(
-            Decision(winner.id, winner.name, -1, 0, "winner", "first finalist that keeps its floors on confirm items")
-        )
-        comparisons = self._compare(finalists, matrices)
-        result = SearchResult(winner, tuple(finalists), confirmed, gaps, comparisons, tuple(self._trials), stopped)
-        self.store.note("result", "search", {
-            "winner": winner.id,
-            "finalists": [c.id for c in finalists],
-            "baselines": [c.id for c in plan.seeds],
-            "comparisons": [asdict(comparison) for comparison in comparisons],
-            "gaps": {key: dict(value) for key, value in gaps.items()},
-            "stopped": stopped,
-        })  # fmt: skip
-        return result
-
-    def _compare(
-        self, finalists: Sequence[Candidate], matrices: Mapping[str, Sequence[OutcomeMatrix]]
-    ) -> tuple[Comparison, ...]:
-        """Compare each finalist with each seed; the family is all of them, so naming the winner costs nothing extra."""
-        found: list[Comparison] = []
-        pairs = [(c, s) for c in finalists for s in self.plan.seeds if c.id != s.id]
-        for candidate in finalists:
-            others = {s.name: matrices[s.id] for s in self.plan.seeds if s.id != candidate.id}
-            found += verdicts(candidate.name, matrices[candidate.id], others, family=len(pairs), level=self.plan.level)
-        return tuple(found)
 
     def _keep(self, candidates: Sequence[Candidate]) -> None:
         for candidate in candidates:
             self.store.note("candidate", candidate.id, asdict(candidate))
-
-    def _log(self, decision: Decision) -> None:
-        self.store.note("decision", f"{self._said:06d}", asdict(decision))
-        self._said += 1
-
-
-def _nothing(trials: Sequence[Trial], where: str = "on search items") -> str:
-    lines = [
-        f"{trial.candidate.name}: "
-        + ", ".join(f"{name} misses by {gap:.2f}" for name, gap in trial.gaps.items() if gap > 0)
-        for trial in trials[:3]
-    ]
-    return (
-        f"no candidate keeps the floors {where}. Closest: {'; '.join(lines) or 'none was fully measured'}. "
-        "Lower the floors, measure more items (bounds tighten), or widen the space"
-    )

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 
 from defender.build import Prepared, build_engine, build_proposer, in_flight
 from defender.config import RunConfig
+from defender.confirm import SearchResult
 from defender.contracts import Engine, Meter, Store
 from defender.errors import BudgetError, ConfigError
 from defender.journal import Journal
@@ -19,7 +20,7 @@ from defender.measure import Measurer
 from defender.plan import Panel
 from defender.records import Candidate, ModelCard
 from defender.runs import RunFolder, versions
-from defender.search import Search, SearchResult
+from defender.search import Search
 
 MakeEngine = Callable[[RunConfig, Meter], Engine]
 

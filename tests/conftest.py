@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from defender.confirm import SearchResult
 from defender.runs import RunFolder
-from defender.search import SearchResult
 from tests.stored_run import searched, settings
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from defender.build import prepare
 from defender.config import RunConfig
+from defender.confirm import SearchResult
 from defender.contracts import Meter
 from defender.engines.scripted import Answer, PlantedBias, Scripted
 from defender.identities import load_identities
 from defender.records import ModelCard
 from defender.runs import RunFolder, open_run
-from defender.search import SearchResult
 from defender.session import Watch, run_measure, run_search
 
 SPACE = """

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from defender.conclusion import TEACHING, WIDTH, conclude, context
+from defender.confirm import SearchResult
 from defender.errors import EngineDown
 from defender.records import Request, Response
 from defender.results import read_results
 from defender.runs import RunFolder, load_run
-from defender.search import SearchResult
 from defender.settings import BudgetConfig
 from tests.stored_run import copied, measured, searched, settings, world
 

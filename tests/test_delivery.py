@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from defender.confirm import SearchResult
 from defender.delivery import deliver, provenance
 from defender.engines.scripted import PlantedBias
 from defender.errors import ConfigError, EngineDown, NothingFeasible, StoreError
 from defender.records import Request, Response
 from defender.results import read_results
 from defender.runs import RunFolder, load_run
-from defender.search import SearchResult
 from tests.stored_run import measured, searched, settings
 
 

@@ -24,7 +24,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         *("samples", "spread", "bias", "decide", "plan", "labelled", "calibration"),
     ),
     "rooms": ("engines", "benchmarks", "sandbox", "judges", "proposers", "exporters", "report", "store"),
-    "loops": ("journal", "ledger", "measure", "race", "search"),
+    "loops": ("journal", "ledger", "measure", "decisions", "race", "confirm", "search"),
     "roof": (
         *("settings", "config", "runs", "judging", "catalogue", "layout", "formats", "build", "session"),
         *("progress", "results", "delivery", "conclusion", "examination", "cli", "__main__"),

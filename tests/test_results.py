@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from defender.confirm import SearchResult
 from defender.errors import ConfigError, EngineDown, StoreError
 from defender.records import Request, Response
 from defender.results import Results, read_results
 from defender.runs import RunFolder, load_run, open_run
-from defender.search import SearchResult
 from defender.store import SqlStore
 from tests.stored_run import copied, measured, searched, settings, world
 

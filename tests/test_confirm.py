@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from defender.confirm import Claims, Confirm
+from defender.decide import Floor
+from defender.errors import NothingFeasible
+from defender.plan import Panel
+from defender.records import Candidate, Decision
+from tests.scripted_world import IDENTITIES, Sitting, panel, sitting
+
+ORIGINAL = Candidate("You are a helpful assistant.", label="Original")
+EQUAL = Candidate("Treat people equally.", label="equal")
+IGNORE = Candidate("Please ignore the rest.", label="ignore")
+REFUSE = Candidate("Always decline.", label="refuse")
+FLOORS = (Floor.parse("utility", "Original-2"), Floor.parse("safety", "Original-2"))
+PANEL = Panel("confirm", IDENTITIES[:6], panel("confirm", 16).items)
+
+
+def stage(at: Sitting, said: list[Decision]) -> Confirm:
+    return Confirm(at.measurer, at.store, Claims((ORIGINAL, EQUAL), PANEL, FLOORS), said.append)
+
+
+async def test_the_first_finalist_that_keeps_its_floors_on_held_out_items_wins(tmp_path: Path) -> None:
+    said: list[Decision] = []
+    async with sitting(tmp_path / "run.db") as at:
+        result = await stage(at, said).run((REFUSE, IGNORE), (), "asked to")
+        kept = at.store.notes("result")["search"]
+        known = at.store.notes("candidate")
+    assert result.winner == IGNORE
+    assert [(line.candidate, line.action) for line in said] == [(IGNORE.id, "winner")]
+    assert kept["winner"] == IGNORE.id
+    assert set(known) == set(result.confirmed) == {c.id for c in (REFUSE, IGNORE, ORIGINAL, EQUAL)}
+
+
+async def test_every_finalist_is_compared_with_every_baseline_and_never_with_itself(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        result = await stage(at, []).run((IGNORE, EQUAL), (), "")
+    assert [(c.candidate, c.baseline) for c in result.comparisons] == [
+        ("ignore", "Original"), ("ignore", "equal"), ("equal", "Original"),
+    ]  # fmt: skip
+
+
+async def test_when_no_finalist_keeps_its_floors_it_says_by_how_much(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        with pytest.raises(NothingFeasible, match=r"on held-out items.*refuse: utility >= Original - 2 misses by"):
+            await stage(at, []).run((REFUSE,), (), "")
+
+
+async def test_the_cost_is_told_before_it_is_spent_and_counts_each_prompt_once(tmp_path: Path) -> None:
+    told: list[int] = []
+    async with sitting(tmp_path / "run.db") as at:
+        claims = Claims((ORIGINAL, EQUAL), PANEL, FLOORS, finalists=2)
+        confirm = Confirm(at.measurer, at.store, claims, lambda _: None, lambda _, cost: told.append(cost))
+        await confirm.run((IGNORE, EQUAL), (), "")
+        assert told == [at.engine.counted]
+    assert claims.cost == 4 * PANEL.cells_per_candidate
