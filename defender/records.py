@@ -312,7 +312,8 @@ class Trial:
     """What a proposer may know: the candidate, its estimate, and the floors' gaps.
 
     ``gaps``: floor name -> floor minus the value's confidence bound, <= 0 where the floor is kept (Optuna's sign).
-    ``estimate`` is None when it could not be measured (``failure`` says why); it still must be told.
+    ``estimate`` is None when it could not be measured (``failure`` says why); it still must be told. ``reason`` is
+    the evidence a dropped one was dropped on.
     """
 
     candidate: Candidate
@@ -320,6 +321,7 @@ class Trial:
     gaps: Mapping[str, float]
     dropped_at: int | None = None
     failure: str = ""
+    reason: str = ""
 
 
 Verdict = Literal["better", "worse", "not distinguishable"]
@@ -342,15 +344,17 @@ class Comparison:
     reason: str
 
 
-Action = Literal["admitted", "kept", "dropped", "finished", "incumbent", "finalist", "winner", "failed", "unfinished"]
+Action = Literal[
+    "admitted", "refused", "kept", "dropped", "finished", "incumbent", "finalist", "winner", "failed", "unfinished"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """One line of the decision log: what became of a candidate, when, and why in words.
 
-    ``block`` is 0-based within the race, -1 for the confirm stage; ``items`` is how many items (all benchmarks) the
-    decision rests on.
+    ``block`` is 0-based within the race, -1 for the confirm stage, -2 where clauses are written; ``items`` is how many
+    items (all benchmarks) the decision rests on.
     """
 
     candidate: str
