@@ -1,4 +1,4 @@
-"""Every hand-labelled transcript, graded by the real benchmarks; `tests/transcripts/README.md` has the labelling rules."""
+"""Every labelled transcript, graded by the real benchmarks; `tests/transcripts/README.md` has the labelling rules."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.mark.parametrize(("name", "case"), cases("mmlu", "gsm8k", "do_not_answer", "strong_reject", "xstest"))
 async def test_a_transcript_is_graded_as_a_person_grades_it(name: str, case: dict[str, Any]) -> None:
     source = Source()
-    made = {
+    made: dict[str, MMLU | GSM8K | DoNotAnswer | StrongReject | XSTest] = {
         "mmlu": MMLU(source),
         "gsm8k": GSM8K(source),
         "do_not_answer": DoNotAnswer(source, Refusal()),
