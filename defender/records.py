@@ -27,9 +27,11 @@ Split = Literal["search", "confirm", "test"]
 
 ErrorKind = Literal[
     "timeout", "connection", "rate_limited", "server_error", "bad_request", "unauthorized", "not_found",
-    "malformed", "content_filter",
+    "malformed", "content_filter", "context_length",
 ]  # fmt: skip
-"""Why a request has no answer. ``malformed``: the server answered, but not with a chat completion."""
+"""Why a request has no answer. ``malformed``: the server answered, but not with a chat completion.
+``context_length``: prompt and answer did not fit the server's context, so the answer never had the tokens it may take.
+"""
 
 Outcome = Literal["correct", "wrong", "safe", "unsafe", "refused", "truncated", "unparsed", "graded", "unscored"]
 """What an answer was. ``graded``: a score between 0 and 1 (likelihood, rubric). ``unscored``: nobody could say."""
@@ -193,17 +195,20 @@ class Response:
 class ModelCard:
     """Who answers: served model name, revision, server and its version, and where.
 
-    ``fingerprint`` enters every request key, so answers of different models or servers are never mixed.
+    ``fingerprint`` enters every request key, so answers of different models or servers are never mixed. ``context`` is
+    how many tokens prompt and answer may take together, None where the server does not say. It stays out of the
+    fingerprint: an answer it would have cut is no answer (``context_length``).
     """
 
     model: str
     revision: str = ""
     server: str = ""
     endpoint: str = ""
+    context: int | None = None
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 over all fields."""
+        """Sha256 over all fields but ``context``."""
         return digest_of([self.model, self.revision, self.server, self.endpoint])
 
 
