@@ -21,13 +21,13 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "ground": ("__init__", "errors", "records"),
     "reason": (
         *("contracts", "documents", "identities", "prompts", "space", "grading", "miniature"),
-        *("samples", "spread", "bias", "decide", "plan", "labelled", "calibration"),
+        *("samples", "spread", "bias", "decide", "plan", "forecast", "labelled", "calibration"),
     ),
     "rooms": ("engines", "benchmarks", "sandbox", "judges", "proposers", "exporters", "report", "store"),
     "loops": ("journal", "ledger", "measure", "decisions", "race", "confirm", "search"),
     "roof": (
         *("settings", "config", "runs", "judging", "catalogue", "layout", "formats", "build", "session"),
-        *("progress", "results", "delivery", "conclusion", "examination", "cli", "__main__"),
+        *("progress", "results", "planning", "planned", "delivery", "conclusion", "examination", "cli", "__main__"),
     ),
 }
 """From the bottom up. Within a floor a name may import only names to its left; within "rooms" none at all."""
@@ -40,7 +40,7 @@ ANNEXES = {"database": "store"}
 EVERYWHERE = tuple(room for rooms in FLOORS.values() for room in rooms)
 GUESTS: dict[str, tuple[str, ...]] = {
     "numpy": EVERYWHERE,
-    "scipy": ("spread", "bias", "decide", "calibration"),
+    "scipy": ("spread", "bias", "decide", "forecast", "calibration"),
     "yaml": ("documents", "engines", "exporters"),
     "pydantic": ("settings", "config"),
     "openai": ("engines",),

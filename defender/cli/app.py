@@ -12,6 +12,7 @@ from defender.cli.calibrate import calibrate
 from defender.cli.doctor import doctor
 from defender.cli.export import export
 from defender.cli.measure import measure
+from defender.cli.plan import plan
 from defender.cli.report import report
 from defender.cli.search import search
 from defender.errors import DefenderError
@@ -25,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help starts twice as fast
 )
 
-for command in (search, measure, report, export, doctor, calibrate):
+for command in (search, measure, plan, report, export, doctor, calibrate):
     app.command()(command)
 
 
