@@ -103,4 +103,8 @@ def build_benchmarks(config: RunConfig, judging: Judging | None = None) -> dict[
         if name not in BENCHMARKS:
             raise ConfigError(f"unknown benchmark '{name}'; known benchmarks: {', '.join(BENCHMARKS)}")
     built = [BENCHMARKS[name](config, judges) for name in config.benchmark_names]
+    if config.model.max_tokens is not None:
+        from defender.benchmarks.limited import limited
+
+        built = [limited(benchmark, config.model.max_tokens) for benchmark in built]
     return {benchmark.name: benchmark for benchmark in built}

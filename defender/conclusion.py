@@ -18,6 +18,9 @@ from defender.settings import EMBEDDED
 WIDTH = 100
 """Columns of a terminal that most lines keep to; prompts and paths stay whole, to be copied."""
 
+STAGES = {-1: "confirm", -2: "writing"}
+"""Where decisions outside the race were made."""
+
 TEACHING = (
     "The embedded model is a teaching-size model with planted bias, for trying the tool and for knowing the truth; "
     "claims about real models need real models."
@@ -66,9 +69,7 @@ def context(results: Results) -> markdown.ReportContext:
         comparisons=results.comparisons,
         floors=floors,
         decisions=[
-            markdown.Step(
-                d.name, "confirm" if d.block < 0 else f"block {d.block + 1}, {d.items} items", d.action, d.reason
-            )
+            markdown.Step(d.name, STAGES.get(d.block, f"block {d.block + 1}, {d.items} items"), d.action, d.reason)
             for d in results.decisions
         ],
         identities=list(results.identities.values()),

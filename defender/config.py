@@ -73,6 +73,8 @@ class RunConfig(Section):
         whole["model"] = {key: whole["model"][key] for key in ("name", "base_url", "alias")}
         if self.model.alias:
             whole["model"]["base_url"] = None
+        if self.model.max_tokens is not None:
+            whole["model"]["max_tokens"] = self.model.max_tokens
         whole["judge"] = {key: whole["judge"][key] for key in ("kind", "name", "base_url", "alias")}
         if self.judge.alias:
             whole["judge"]["base_url"] = None

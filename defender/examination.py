@@ -19,8 +19,8 @@ from defender.contracts import Benchmark
 from defender.errors import ConfigError, DataMissing, DefenderError
 from defender.judging import Judged, Judging
 from defender.labelled import read_labelled
-from defender.layout import SPLITS
-from defender.records import Request, Sampling
+from defender.layout import SPLITS, check_context
+from defender.records import ModelCard, Request, Sampling
 from defender.runs import versions
 from defender.settings import EMBEDDED
 
@@ -44,12 +44,13 @@ async def examine(config: RunConfig, runs: Path) -> list[Finding]:
     """Look at Python, the run folder, the model, every benchmark asked for, and the optional parts."""
     found = versions()
     findings = [Finding("ok", "python", f"{found['python']} on {found['platform']}"), _writable(runs)]
-    findings.append(await _model(config))
+    model, card = await _model(config)
+    findings.append(model)
     judging = Judging(config.judge)
     try:
         await judging.start()
         for name in config.benchmark_names:
-            findings.append(await _benchmark(config, name, judging))
+            findings.append(await _benchmark(config, name, judging, card))
     except DefenderError as error:
         findings.append(Finding("missing", f"judge {config.judge.kind}", str(error)))
     finally:
@@ -74,35 +75,40 @@ def _writable(runs: Path) -> Finding:
     return Finding("ok", "run folder", f"{runs} is writable, {free:.1f} GiB free")
 
 
-async def _model(config: RunConfig) -> Finding:
-    """Reach the model and ask it one word."""
+async def _model(config: RunConfig) -> tuple[Finding, ModelCard | None]:
+    """Reach the model and ask it one word; its card where it answers."""
     what = f"model {config.model.name}"
     try:
         engine = build_engine(config)
     except DefenderError as error:
-        return Finding("missing", what, str(error))
+        return Finding("missing", what, str(error)), None
     try:
         await engine.start()
         answer = await engine.complete(Request((("user", "Hello"),), Sampling(max_tokens=8)))
     except DefenderError as error:
-        return Finding("missing", what, str(error))
+        return Finding("missing", what, str(error)), None
     finally:
         await engine.close()
     if answer.error:
-        return Finding("missing", what, f"reached, but one request failed: {answer.error}: {answer.detail}")
+        return Finding("missing", what, f"reached, but one request failed: {answer.error}: {answer.detail}"), None
     card = engine.card
     where = card.endpoint or "in this process"
     detail = f"{card.server or 'a server'} answers {where}, revision {card.revision[:16] or 'unknown'}"
+    if card.context is not None:
+        detail += f", {card.context} tokens of context"
     if config.model.name == EMBEDDED:
         detail += "; a teaching-size model with planted bias, for trying the tool"
-    return Finding("ok", what, detail)
+    return Finding("ok", what, detail), card
 
 
-async def _benchmark(config: RunConfig, name: str, judging: Judging) -> Finding:
-    """Load a benchmark and let its grader grade the gold answer of every row it has."""
+async def _benchmark(config: RunConfig, name: str, judging: Judging, card: ModelCard | None) -> Finding:
+    """Load a benchmark, let its grader grade the gold answer of every row it has, and see that answers fit."""
     what = f"benchmark {name}"
     try:
-        benchmark = next(iter(build_benchmarks(config.model_copy(update={"benchmarks": (name,)}), judging).values()))
+        built = build_benchmarks(config.model_copy(update={"benchmarks": (name,)}), judging)
+        benchmark = next(iter(built.values()))
+        if card is not None:
+            check_context(card, built)
         right, graded, rows = await prove(benchmark)
     except (DataMissing, DefenderError) as error:
         return Finding("missing", what, str(error))

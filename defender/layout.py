@@ -11,7 +11,7 @@ from defender.decide import Floor
 from defender.errors import ConfigError
 from defender.identities import NO_PERSONA
 from defender.plan import Panel, reveal
-from defender.records import Axis, Identity, Split
+from defender.records import Axis, Identity, ModelCard, Split
 from defender.samples import MIN_ITEMS
 from defender.search import SearchPlan
 from defender.space import Space
@@ -82,6 +82,28 @@ def build_measure_panel(
     """Lay out a plain measurement: every split, since nothing is selected."""
     return _panel(
         SPLITS, list(benchmarks.values()), config.measure.items, config.measure.repeats, identities, reference=True
+    )
+
+
+def check_context(card: ModelCard, benchmarks: Mapping[str, Benchmark]) -> None:
+    """Refuse benchmarks whose answers alone may fill the server's context.
+
+    A server cuts such answers where the context ends, so at another length for each identity; older ones refuse every
+    request. Answers that are cut in spite of this check are unscored (``context_length``).
+
+    Raises:
+        ConfigError: with the benchmarks, both numbers and the setting.
+    """
+    limits = {name: benchmark.sampling.max_tokens for name, benchmark in benchmarks.items()}
+    long = {name: limit for name, limit in limits.items() if card.context is not None and limit >= card.context}
+    if card.context is None or not long:
+        return
+    allowed = ", ".join(f"{name} up to {limit}" for name, limit in long.items())
+    raise ConfigError(
+        f"answers may take {allowed} tokens, and {card.endpoint or card.model} takes {card.context} for prompt and "
+        "answer together: answers would be cut where the prompt leaves no room, earlier for some identities than for "
+        f"others. Give --max-tokens {card.context // 2} (or model.max_tokens) to lower the limit for everyone, or "
+        "serve the model with a longer context (vLLM: --max-model-len)"
     )
 
 

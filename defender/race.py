@@ -6,7 +6,7 @@ Everything here is a function of the graded cells, so a resumed run makes the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from defender.bias import estimate
 from defender.decide import Floor, floor_gaps, floors_out_of_reach, race_decision
@@ -110,6 +110,7 @@ class Race:
                     matrices[candidate.id], matrices[leader.id], floors, baseline, alpha=self._rules.alpha
                 )
             if drop is not None and leader is not None:
+                trials[candidate.id] = replace(trials[candidate.id], reason=drop.reason)
                 self._say(candidate, block, "dropped", f"{drop.reason} (leader: {leader.name})")
                 continue
             kept.append(candidate)

@@ -27,9 +27,11 @@ Split = Literal["search", "confirm", "test"]
 
 ErrorKind = Literal[
     "timeout", "connection", "rate_limited", "server_error", "bad_request", "unauthorized", "not_found",
-    "malformed", "content_filter",
+    "malformed", "content_filter", "context_length",
 ]  # fmt: skip
-"""Why a request has no answer. ``malformed``: the server answered, but not with a chat completion."""
+"""Why a request has no answer. ``malformed``: the server answered, but not with a chat completion.
+``context_length``: prompt and answer did not fit the server's context, so the answer never had the tokens it may take.
+"""
 
 Outcome = Literal["correct", "wrong", "safe", "unsafe", "refused", "truncated", "unparsed", "graded", "unscored"]
 """What an answer was. ``graded``: a score between 0 and 1 (likelihood, rubric). ``unscored``: nobody could say."""
@@ -193,17 +195,20 @@ class Response:
 class ModelCard:
     """Who answers: served model name, revision, server and its version, and where.
 
-    ``fingerprint`` enters every request key, so answers of different models or servers are never mixed.
+    ``fingerprint`` enters every request key, so answers of different models or servers are never mixed. ``context`` is
+    how many tokens prompt and answer may take together, None where the server does not say. It stays out of the
+    fingerprint: an answer it would have cut is no answer (``context_length``).
     """
 
     model: str
     revision: str = ""
     server: str = ""
     endpoint: str = ""
+    context: int | None = None
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 over all fields."""
+        """Sha256 over all fields but ``context``."""
         return digest_of([self.model, self.revision, self.server, self.endpoint])
 
 
@@ -312,7 +317,8 @@ class Trial:
     """What a proposer may know: the candidate, its estimate, and the floors' gaps.
 
     ``gaps``: floor name -> floor minus the value's confidence bound, <= 0 where the floor is kept (Optuna's sign).
-    ``estimate`` is None when it could not be measured (``failure`` says why); it still must be told.
+    ``estimate`` is None when it could not be measured (``failure`` says why); it still must be told. ``reason`` is
+    the evidence a dropped one was dropped on.
     """
 
     candidate: Candidate
@@ -320,6 +326,7 @@ class Trial:
     gaps: Mapping[str, float]
     dropped_at: int | None = None
     failure: str = ""
+    reason: str = ""
 
 
 Verdict = Literal["better", "worse", "not distinguishable"]
@@ -342,15 +349,17 @@ class Comparison:
     reason: str
 
 
-Action = Literal["admitted", "kept", "dropped", "finished", "incumbent", "finalist", "winner", "failed", "unfinished"]
+Action = Literal[
+    "admitted", "refused", "kept", "dropped", "finished", "incumbent", "finalist", "winner", "failed", "unfinished"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """One line of the decision log: what became of a candidate, when, and why in words.
 
-    ``block`` is 0-based within the race, -1 for the confirm stage; ``items`` is how many items (all benchmarks) the
-    decision rests on.
+    ``block`` is 0-based within the race, -1 for the confirm stage, -2 where clauses are written; ``items`` is how many
+    items (all benchmarks) the decision rests on.
     """
 
     candidate: str

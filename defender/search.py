@@ -5,7 +5,7 @@ Finalists are fixed, in order, by the search items.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from defender.confirm import Claims, Confirm, SearchResult, nothing_feasible
@@ -18,6 +18,9 @@ from defender.measure import Measurer
 from defender.plan import Panel
 from defender.race import Race, Rules, in_words
 from defender.records import Candidate, Decision, Trial
+
+Refresh = Callable[[Sequence[Trial], Callable[[Decision], None]], Awaitable[None]]
+"""What may happen to the proposer before it is asked: told every trial so far and the decision log."""
 
 SLACK = 0.05
 """Share of the budget kept for retries and for what a kill leaves unanswered, so that neither changes decisions."""
@@ -77,9 +80,16 @@ class SearchPlan:
             )
 
 
+async def unchanged(_trials: Sequence[Trial], _log: Callable[[Decision], None]) -> None:
+    """Leave the proposer as it is."""
+
+
 @dataclass
 class Search:
-    """One search. ``run`` may be called once; calling it again in a new process replays what is stored."""
+    """One search. ``run`` may be called once; calling it again in a new process replays what is stored.
+
+    ``refresh`` is awaited before every generation is asked for; what it does must be the same in a replay.
+    """
 
     measurer: Measurer
     proposer: Proposer
@@ -87,6 +97,7 @@ class Search:
     ledger: Ledger
     store: Store
     announce: Callable[[str, int], None] = lambda _stage, _cost: None
+    refresh: Refresh = unchanged
     _trials: list[Trial] = field(default_factory=list)
     _planned: int = 0
     _planned_out: bool = False
@@ -130,6 +141,7 @@ class Search:
             room = int(min(plan.generation, plan.max_candidates - len(self._trials), affordable))
             if room < 1 or self._planned_out:
                 return "the search share of the budget is planned out"
+            await self.refresh(self._trials, self._decisions)
             batch = self.proposer.ask(room)
             if not batch:
                 return "the space is exhausted"

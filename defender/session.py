@@ -15,6 +15,7 @@ from defender.confirm import SearchResult
 from defender.contracts import Engine, Meter, Store
 from defender.errors import BudgetError, ConfigError
 from defender.journal import Journal
+from defender.layout import check_context
 from defender.ledger import Ledger
 from defender.measure import Measurer
 from defender.plan import Panel
@@ -61,6 +62,7 @@ async def sit(
 
     Raises:
         StoreError: the database cannot be opened. EngineDown: the model cannot be reached.
+        ConfigError: its context is too short for the benchmarks.
     """
     from defender.store import SqlStore
 
@@ -73,6 +75,7 @@ async def sit(
             engine = make_engine(config, ledger)
             try:
                 await engine.start()
+                check_context(engine.card, prepared.benchmarks)
                 await prepared.judging.start(ledger)
                 measurer = Measurer(
                     engine, prepared.benchmarks, store, journal,

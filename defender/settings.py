@@ -29,6 +29,8 @@ class ModelConfig(Section):
     """Seconds before one attempt counts as a timeout."""
     max_attempts: int = Field(5, ge=1)
     """Wire attempts per request, the first included."""
+    max_tokens: int | None = Field(None, ge=1)
+    """The most tokens an answer may take, for every benchmark whose protocol allows more; None keeps the protocols'."""
 
 
 class SearchConfig(Section):

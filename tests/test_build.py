@@ -1,20 +1,23 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from defender.build import prepare, space_path
+from defender.catalogue import build_benchmarks
 from defender.config import RunConfig
 from defender.decide import Floor
 from defender.errors import BudgetError, ConfigError, SpaceError
 from defender.formats import exporters
 from defender.identities import NO_PERSONA
-from defender.layout import SPLITS, build_floors
+from defender.layout import SPLITS, build_floors, check_context
 from defender.plan import Panel
 from defender.proposers.listed import Listed
 from defender.proposers.sampled import Sampled
+from defender.records import ModelCard
 from defender.search import SearchPlan
 from tests.stored_run import settings
 
@@ -131,6 +134,27 @@ def test_a_measurement_takes_every_split(tmp_path: Path) -> None:
     assert (made.panel.split, made.panel.repeats, made.panel.reference) == ("all", 2, NO_PERSONA)
     for name, benchmark in made.benchmarks.items():
         assert ids(made.panel)[name] == {item.id for split in SPLITS for item in benchmark.items(split)}
+
+
+def test_a_limit_on_tokens_reaches_every_benchmark_that_allows_more_and_is_in_its_protocol(tmp_path: Path) -> None:
+    names = ["xstest", "miniature_safety"]
+    made = build_benchmarks(settings(tmp_path, benchmarks=names, model={"max_tokens": 100}))
+    assert {name: benchmark.sampling.max_tokens for name, benchmark in made.items()} == {
+        "xstest": 100, "miniature_safety": 1
+    }  # fmt: skip
+    assert made["xstest"].protocol.endswith("answers of at most 100 tokens where the protocol allows 512")
+    assert "at most" not in made["miniature_safety"].protocol
+
+
+def test_answers_that_may_fill_the_servers_context_are_refused_with_the_setting(tmp_path: Path) -> None:
+    names = ["xstest", "gsm8k", "miniature_safety"]
+    card = ModelCard("m", endpoint="http://h/v1", context=512)
+    with pytest.raises(ConfigError) as refused:
+        check_context(card, build_benchmarks(settings(tmp_path, benchmarks=names)))
+    for said in ("xstest up to 512, gsm8k up to 1024 tokens", "http://h/v1 takes 512", "--max-tokens 256"):
+        assert said in str(refused.value)
+    check_context(card, build_benchmarks(settings(tmp_path, benchmarks=names, model={"max_tokens": 256})))
+    check_context(replace(card, context=None), build_benchmarks(settings(tmp_path, benchmarks=names)))
 
 
 def test_a_measurement_without_prompt_files_is_about_the_seeds(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from defender.engines.embedded.runtime import WEIGHTS
-from tests.engines.fault_server import FaultServer, sends
+from tests.engines.fault_server import FaultServer, models, says, sends
 
 REPO = Path(__file__).parents[1]
 SPACES = REPO / "search_spaces"
@@ -125,6 +125,20 @@ async def test_a_wrong_key_is_said_to_be_a_wrong_key(tmp_path: Path) -> None:
     assert code == 3
     assert "OPENAI_API_KEY" in one_line(said)
     assert "not-this-one" not in said
+
+
+async def test_a_context_shorter_than_the_answers_ends_before_anything_is_paid(tmp_path: Path) -> None:
+    import asyncio
+
+    async with FaultServer(listing=says(models("tiny", max_model_len=1))) as server:
+        code, _, said = await asyncio.to_thread(
+            defender, "search", "--model", "tiny", "--base-url", server.base_url,
+            "--benchmarks", "miniature_utility,miniature_safety", *SMALL, cwd=tmp_path,
+        )  # fmt: skip
+    assert code == 2
+    assert "miniature_utility up to 1, miniature_safety up to 1 tokens" in one_line(said)
+    assert "--max-tokens" in said
+    assert server.bodies == []
 
 
 def test_a_budget_too_small_for_one_block_says_what_is_needed_and_makes_nothing(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def test_the_digest_ignores_what_does_not_change_results(change: dict[str, Any])
         {"confirm": {"items": 32}},
         {"model": {"name": "m"}},
         {"model": {"base_url": "http://h/v1"}},
+        {"model": {"max_tokens": 256}},
         {"benchmarks": ["miniature_utility"]},
         {"space": "paper"},
         {"identities": "mine.yaml"},

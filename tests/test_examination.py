@@ -12,7 +12,7 @@ from defender.config import RunConfig
 from defender.examination import examine, prove
 from defender.records import Grade, Item, Response
 from defender.settings import ModelConfig
-from tests.engines.fault_server import FaultServer
+from tests.engines.fault_server import FaultServer, models, says
 
 NOBODY = ModelConfig(name="m", base_url="http://127.0.0.1:9/v1", timeout_s=2.0, max_attempts=1)
 
@@ -69,6 +69,18 @@ async def test_a_model_nobody_serves_is_missing_and_one_that_answers_is_ok(tmp_p
         (alive,) = [f for f in await examine(config, tmp_path) if f.what.startswith("model")]
     assert alive.state == "ok", alive.detail
     assert server.base_url in alive.detail
+
+
+async def test_a_context_too_short_for_a_benchmark_is_missing_and_says_which_setting_helps(tmp_path: Path) -> None:
+    listing = says(models("tiny", max_model_len=8))
+    async with FaultServer(listing=listing) as server:
+        tiny = ModelConfig(name="tiny", base_url=server.base_url, max_attempts=1)
+        config = RunConfig(model=tiny, benchmarks=("miniature_safety", "xstest"), data=str(tmp_path))
+        found = {finding.what: finding for finding in await examine(config, tmp_path)}
+    assert "8 tokens of context" in found["model tiny"].detail
+    assert found["benchmark miniature_safety"].state == "ok"
+    assert found["benchmark xstest"].state == "missing"
+    assert "--max-tokens 4" in found["benchmark xstest"].detail
 
 
 async def test_a_run_folder_that_cannot_be_written_is_missing(tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ async def test_whoever_is_shown_to_be_worse_is_dropped_and_the_leader_is_named(t
         course = Course(at)
         (equal,) = await course.run(EQUAL, incumbent=IGNORE)
     assert course.actions(EQUAL) == [(0, "dropped")]
-    assert course.said[0].reason.endswith("(leader: ignore)")
+    assert course.said[0].reason == f"{equal.reason} (leader: ignore)"
+    assert "cannot win" in equal.reason
     assert equal.estimate is not None
 
 

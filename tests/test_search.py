@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from defender.decide import Floor
 from defender.errors import BudgetError, EngineDown, NothingFeasible
-from defender.records import Candidate, Request, Response
+from defender.records import Candidate, Decision, Request, Response, Trial
 from tests.scripted_world import WORLD, search, sitting
 
 
@@ -70,6 +71,22 @@ async def test_every_candidate_has_a_line_on_what_became_of_it(tmp_path: Path) -
         result = await search(at).run()
         said = {d["candidate"] for d in at.store.notes("decision").values()}
     assert {t.candidate.id for t in result.trials} <= said
+
+
+async def test_before_every_generation_the_proposer_may_be_refreshed_with_all_trials_so_far(tmp_path: Path) -> None:
+    told: list[int] = []
+
+    async def refresh(trials: Sequence[Trial], log: Callable[[Decision], None]) -> None:
+        told.append(len(trials))
+        log(Decision("", "refresh", -2, 0, "refused", "for the record"))
+
+    async with sitting(tmp_path / "run.db") as at:
+        whole = search(at)
+        whole.refresh = refresh
+        await whole.run()
+        said = [d["action"] for d in at.store.notes("decision").values()]
+    assert told == list(range(0, 24, 4))
+    assert said.count("refused") == len(told), "its lines and those of the race are numbered together"
 
 
 async def test_a_search_killed_at_any_moment_resumes_to_the_same_decisions_and_asks_nothing_twice(

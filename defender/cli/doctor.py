@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from defender.cli.console import names, print_json, settle, wait
-from defender.cli.options import BaseUrl, Benchmarks, Data, Json, KeyEnv, Model, Protocol, Runs
+from defender.cli.options import BaseUrl, Benchmarks, Data, Json, KeyEnv, MaxTokens, Model, Protocol, Runs
 
 
 def doctor(
@@ -17,6 +17,7 @@ def doctor(
     benchmarks: Benchmarks = None,
     protocol: Protocol = None,
     data: Data = None,
+    max_tokens: MaxTokens = None,
     runs: Runs = Path("runs"),
     json: Json = False,
 ) -> None:
@@ -25,7 +26,7 @@ def doctor(
 
     settings = settle("measure", None, {
         "model.name": model, "model.base_url": base_url, "model.api_key_env": api_key_env,
-        "benchmarks": names(benchmarks), "protocol": protocol, "data": data,
+        "model.max_tokens": max_tokens, "benchmarks": names(benchmarks), "protocol": protocol, "data": data,
     })  # fmt: skip
     findings = wait(examine(settings, runs))
     if json:

@@ -22,6 +22,7 @@ from defender.cli.options import (
     JudgeUrl,
     KeyEnv,
     MaxRequests,
+    MaxTokens,
     Model,
     Protocol,
     Quiet,
@@ -49,6 +50,7 @@ def measure(
     judge_base_url: JudgeUrl = None,
     items: Annotated[int | None, typer.Option(help="Items per benchmark (default: all).")] = None,
     repeats: Annotated[int | None, typer.Option(help="Times each cell is asked.")] = None,
+    max_tokens: MaxTokens = None,
     max_requests: MaxRequests = None,
     in_flight: InFlight = None,
     run: Run = None,
@@ -62,9 +64,9 @@ def measure(
 
     settings = settle("measure", config, {
         "space": space or ("paper" if config is None and not prompt else None), "model.name": model,
-        "model.base_url": base_url, "model.api_key_env": api_key_env, "model.alias": alias, "identities": identities,
-        "benchmarks": names(benchmarks), "protocol": protocol, "data": data,
-        **judge_of(judge, judge_model, judge_base_url), "measure.items": items,
+        "model.base_url": base_url, "model.api_key_env": api_key_env, "model.alias": alias,
+        "model.max_tokens": max_tokens, "identities": identities, "benchmarks": names(benchmarks), "protocol": protocol,
+        "data": data, **judge_of(judge, judge_model, judge_base_url), "measure.items": items,
         "measure.repeats": repeats, "prompts": [str(path) for path in prompt] if prompt else None,
         "budget.max_requests": max_requests, "speed.in_flight": in_flight,
     })  # fmt: skip

@@ -22,6 +22,9 @@ Data = Annotated[str | None, typer.Option("--data", envvar="DEFENDER_DATA", help
 JudgeKind = Annotated[str | None, typer.Option("--judge", help="refusal (default), model, guard or classifier.")]
 JudgeModel = Annotated[str | None, typer.Option("--judge-model", help="The judge model's served name or checkpoint.")]
 JudgeUrl = Annotated[str | None, typer.Option("--judge-base-url", help="The judge's OpenAI-compatible endpoint.")]
+MaxTokens = Annotated[
+    int | None, typer.Option("--max-tokens", help="The most tokens of an answer, where a protocol allows more.")
+]
 MaxRequests = Annotated[int | None, typer.Option("--max-requests", help="Budget of wire requests, retries included.")]
 InFlight = Annotated[int | None, typer.Option("--in-flight", help="Requests awaiting the engine at once.")]
 Run = Annotated[str | None, typer.Option("--run", help="Run name or folder; the same command again resumes it.")]

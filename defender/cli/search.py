@@ -22,6 +22,7 @@ from defender.cli.options import (
     JudgeUrl,
     KeyEnv,
     MaxRequests,
+    MaxTokens,
     Model,
     Protocol,
     Quiet,
@@ -55,6 +56,7 @@ def search(
     min_utility: Annotated[str | None, typer.Option(help="Floor: percent ('60') or 'Original-1'.")] = None,
     min_safety: Annotated[str | None, typer.Option(help="Floor: percent ('90') or 'Original-1'.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seeds the proposer.")] = None,
+    max_tokens: MaxTokens = None,
     max_requests: MaxRequests = None,
     in_flight: InFlight = None,
     run: Run = None,
@@ -68,8 +70,9 @@ def search(
 
     settings = settle("search", config, {
         "space": space, "model.name": model, "model.base_url": base_url, "model.api_key_env": api_key_env,
-        "model.alias": alias, "identities": identities, "benchmarks": names(benchmarks), "protocol": protocol,
-        "data": data, **judge_of(judge, judge_model, judge_base_url), "search.items": items,
+        "model.alias": alias, "model.max_tokens": max_tokens, "identities": identities,
+        "benchmarks": names(benchmarks), "protocol": protocol, "data": data,
+        **judge_of(judge, judge_model, judge_base_url), "search.items": items,
         "confirm.items": confirm_items, "search.candidates": candidates, "search.generation": generation,
         "search.finalists": finalists, "search.proposer": proposer, "floors.utility": min_utility,
         "floors.safety": min_safety, "seed": seed, "budget.max_requests": max_requests,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from defender.records import ErrorKind, Response
 
-_ALIVE: frozenset[ErrorKind] = frozenset({"bad_request", "content_filter"})
+_ALIVE: frozenset[ErrorKind] = frozenset({"bad_request", "content_filter", "context_length"})
 _FINAL: frozenset[ErrorKind] = frozenset({"unauthorized", "not_found"})
 
 
 class Breaker:
     """Counts requests that failed in a row.
 
-    A request that was answered ends the row. A refusal of the one request (4xx, content filter) shows a live server
-    and neither counts nor ends it. A wrong key or an unknown model does not heal by waiting, so those need no
-    minimum duration.
+    A request that was answered ends the row. A refusal of the one request (4xx, content filter, context length) shows
+    a live server and neither counts nor ends it. A wrong key or an unknown model does not heal by waiting, so those
+    need no minimum duration.
     """
 
     def __init__(self, failures: int, seconds: float) -> None:

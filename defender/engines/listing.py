@@ -21,12 +21,14 @@ class Listed:
     """What the listing says of one model; ``seen`` is False where the server has no listing to read.
 
     ``revision`` and ``server`` hold only what survives a restart of the same server (vLLM's ``created`` does not).
+    ``context`` is what vLLM and SGLang list as ``max_model_len``: tokens of prompt and answer together.
     """
 
     model: str
     revision: str = ""
     server: str = ""
     seen: bool = True
+    context: int | None = None
 
 
 async def learn(client: AsyncOpenAI, url: str, model: str, key_env: str) -> Listed:
@@ -53,7 +55,8 @@ async def learn(client: AsyncOpenAI, url: str, model: str, key_env: str) -> List
     server = owner if isinstance(owner, str) else ""
     if server == "vllm":
         server = f"vllm {await _version(client, url)}".strip()
-    return Listed(model, revision, server)
+    context = entry.get("max_model_len")
+    return Listed(model, revision, server, context=context if type(context) is int and context > 0 else None)
 
 
 async def _entries(client: AsyncOpenAI, url: str, key_env: str) -> dict[str, dict[str, Any]] | None:

@@ -138,7 +138,7 @@ class Served:
             raise
         where = self._endpoint.name or self._endpoint.url
         extra = wire.canonical(self._endpoint.extra_body) if self._endpoint.extra_body else ""
-        self._card = ModelCard(found.model, found.revision, found.server, f"{where} {extra}".strip())
+        self._card = ModelCard(found.model, found.revision, found.server, f"{where} {extra}".strip(), found.context)
 
     async def complete(self, request: Request) -> Response:
         """Answer one request; a request that cannot be answered is a `Response` with its error kind.
@@ -161,6 +161,7 @@ class Served:
                 if self._meter is not None:
                     await self._meter.admit()
                 response, asked = await self._send(client, body)
+                response = wire.whole(response, request.sampling.max_tokens)
                 if limit == "max_tokens" and _wants_new_limit(response):
                     self._limit = "max_completion_tokens"
                     continue

@@ -6,7 +6,9 @@ Source: https://platform.openai.com/docs/api-reference/chat, and what vLLM, llam
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -23,6 +25,10 @@ RESERVED = frozenset({
 """Fields that come from the request alone; an endpoint's extra body may not set them."""
 
 _SHOWN = 300
+# OpenAI, vLLM and SGLang (the second), llama.cpp.
+_TOO_LONG = re.compile(
+    rb"context_length_exceeded|maximum context length|model's context length|exceed_context_size|context size", re.I
+)
 _BY_STATUS: Mapping[int, ErrorKind] = {
     401: "unauthorized",
     402: "unauthorized",
@@ -88,6 +94,23 @@ def decode(raw: bytes, content_type: str) -> Response:
     )
 
 
+def whole(response: Response, allowed: int) -> Response:
+    """Return the response, or a ``context_length`` failure where the server cut it before its ``allowed`` tokens.
+
+    A server whose context is full ends an answer as if it had reached the limit (seen with vLLM 0.32.0). How early
+    depends on the length of the prompt, hence on the identity and on the candidate: scored as cut, that is bias the
+    model does not have. A server that counts one token less, or none, is believed.
+    """
+    used = response.completion_tokens
+    if response.finish_reason != "length" or not 0 < used < allowed - 1:
+        return response
+    detail = (
+        f"cut after {used} of {allowed} tokens behind a prompt of {response.prompt_tokens}: the server's context is "
+        "full; serve the model with a longer one, or lower the limit for all with --max-tokens"
+    )
+    return replace(response, text=None, error="context_length", detail=detail, first_token=None)
+
+
 def malformed(what: str, raw: bytes) -> Response:
     """Return the response for an answer that is no chat completion."""
     return Response(None, error="malformed", detail=f"expected a chat completion, got {what}: {shown(raw)}")
@@ -98,6 +121,8 @@ def refused(status: int, raw: bytes) -> Response:
     kind: ErrorKind = _BY_STATUS.get(status) or ("server_error" if status >= 500 else "bad_request")
     if kind == "bad_request" and b'"content_filter"' in raw:
         kind = "content_filter"
+    if kind == "bad_request" and _TOO_LONG.search(raw):
+        kind = "context_length"
     if kind == "rate_limited" and b'"insufficient_quota"' in raw:
         kind = "unauthorized"  # an account without credit: waiting does not help
     return Response(None, error=kind, detail=f"HTTP {status}: {shown(raw)}")

@@ -12,7 +12,7 @@ from defender.judges.memory import Memory, Ruling, Verdicts
 from defender.judges.screen import settled
 from defender.records import ErrorKind, Grade, Response, digest_of
 
-LASTING: frozenset[ErrorKind] = frozenset({"bad_request", "content_filter"})
+LASTING: frozenset[ErrorKind] = frozenset({"bad_request", "content_filter", "context_length"})
 """Failures of the judge's engine that the same question meets again: not asked twice in a run."""
 
 SHOWN = 200

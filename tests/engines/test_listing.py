@@ -102,6 +102,15 @@ async def test_a_card_holds_only_what_survives_a_restart_on_another_port() -> No
     assert first == again == ModelCard("m", "org/m", "vllm 0.99.1", "lab")
 
 
+async def test_the_context_a_server_lists_is_in_the_card_and_not_in_its_fingerprint() -> None:
+    long, short, odd = [
+        await card_from(on.says(models("m", owned_by="vllm", max_model_len=length)), name="lab")
+        for length in (4096, 1024, "1024")
+    ]
+    assert (long.context, short.context, odd.context) == (4096, 1024, None)
+    assert long.fingerprint == short.fingerprint == odd.fingerprint
+
+
 async def test_without_a_name_the_address_is_in_the_card_in_one_spelling() -> None:
     async with FaultServer() as server:
         port = server.base_url.split(":")[2].split("/")[0]

@@ -73,6 +73,13 @@ async def test_the_exact_bytes_of_one_request() -> None:
     ]
 
 
+async def test_an_answer_cut_by_a_full_context_is_missing_paid_once_and_its_tokens_count() -> None:
+    short = {**on.completion("It is", "length"), "usage": {"prompt_tokens": 1021, "completion_tokens": 3}}
+    response, paid = await ask(on.says(short))
+    assert (response.text, response.error, paid) == (None, "context_length", 1)
+    assert (response.prompt_tokens, response.completion_tokens) == (1021, 3)
+
+
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 529])
 async def test_a_passing_failure_is_asked_again(status: int) -> None:
     response, paid = await ask(on.fails(status), on.fails(status))
@@ -160,7 +167,8 @@ async def test_what_is_no_completion_is_malformed_and_asked_again_once(act: Act)
 
 
 async def test_a_cut_answer_keeps_its_text_and_says_so() -> None:
-    response, _ = await ask(on.says(on.completion("The answ", "length")))
+    all_used = {**on.completion("The answ", "length"), "usage": {"prompt_tokens": 11, "completion_tokens": 5}}
+    response, _ = await ask(on.says(all_used))
     assert (response.text, response.finish_reason, response.error) == ("The answ", "length", None)
 
 

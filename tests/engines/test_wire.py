@@ -125,6 +125,14 @@ def test_missing_usage_counts_as_no_tokens() -> None:
     [
         (400, b"{}", "bad_request"),
         (400, b'{"error":{"code":"content_filter"}}', "content_filter"),
+        (400, b'{"error":{"code":"context_length_exceeded"}}', "context_length"),
+        (400, b'{"error":{"message":"This model\'s maximum context length is 1024 tokens."}}', "context_length"),
+        (
+            400,
+            b'{"error":{"message":"The input (9 tokens) is longer than the model\'s context length (5)."}}',
+            "context_length",
+        ),
+        (400, b'{"error":{"type":"exceed_context_size_error"}}', "context_length"),
         (401, b"", "unauthorized"),
         (402, b"", "unauthorized"),
         (403, b"", "unauthorized"),
@@ -142,6 +150,25 @@ def test_each_status_has_its_kind(status: int, raw: bytes, kind: str) -> None:
     response = wire.refused(status, raw)
     assert (response.text, response.error) == (None, kind)
     assert f"HTTP {status}" in response.detail
+
+
+def cut(finish: str, used: int) -> Response:
+    """Return what is left of an answer that ended so after this many of 100 tokens."""
+    return wire.whole(Response("It is", finish, prompt_tokens=50, completion_tokens=used), 100)
+
+
+@pytest.mark.parametrize("used", [1, 60, 98])
+def test_an_answer_the_server_cut_before_its_limit_is_missing_not_truncated(used: int) -> None:
+    response = cut("length", used)
+    assert (response.text, response.error, response.prompt_tokens) == (None, "context_length", 50)
+    assert f"cut after {used} of 100 tokens behind a prompt of 50" in response.detail
+    assert "--max-tokens" in response.detail
+
+
+@pytest.mark.parametrize(("finish", "used"), [("length", 100), ("length", 99), ("length", 0), ("stop", 60)])
+def test_an_answer_that_had_all_its_tokens_is_an_answer(finish: str, used: int) -> None:
+    """A server that counts one less, or nothing at all, is believed."""
+    assert cut(finish, used) == Response("It is", finish, prompt_tokens=50, completion_tokens=used)
 
 
 @pytest.mark.parametrize(
