@@ -137,7 +137,7 @@ def prepare(config: RunConfig) -> Prepared:
         DataMissing: a dataset is absent. BudgetError: the budget cannot pay for one block.
     """
     build_floors(config)
-    judging = Judging(config.judge)
+    judging = Judging(config.judging)
     benchmarks, identities = build_benchmarks(config, judging), build_identities(config)
     _need_pb_axis(benchmarks)
     space = None if config.prompts else build_space(config)

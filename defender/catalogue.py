@@ -98,7 +98,7 @@ def build_benchmarks(config: RunConfig, judging: Judging | None = None) -> dict[
     Raises:
         ConfigError: an unknown name, or a judge or sandbox that cannot work here. DataMissing: absent data.
     """
-    judges = judging or Judging(config.judge)
+    judges = judging or Judging(config.judging)
     for name in config.benchmark_names:
         if name not in BENCHMARKS:
             raise ConfigError(f"unknown benchmark '{name}'; known benchmarks: {', '.join(BENCHMARKS)}")

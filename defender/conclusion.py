@@ -13,6 +13,7 @@ from defender.records import Candidate, Comparison, OutcomeMatrix, PBEstimate
 from defender.report import markdown
 from defender.results import Results, Stage, read_results
 from defender.runs import RunFolder
+from defender.seal import card_in_words, card_of, same_model
 from defender.settings import EMBEDDED
 
 WIDTH = 100
@@ -231,10 +232,10 @@ def _cost_lines(results: Results) -> list[str]:
 
 def _methods(results: Results, stage: Stage) -> dict[str, str]:
     config = results.folder.config
-    model = ", ".join(f"{key} {value}" for key, value in results.card.items() if value and key != "fingerprint")
     items = ", ".join(f"{name} {count}" for name, count in stage.items.items())
     methods = {
-        "model": model,
+        "model": card_in_words(results.card),
+        **({"judge": card_in_words(results.judge)} if results.judge else {}),
         "identities": f"{len(results.identities)} ({config.identities}); no_persona is a reference point outside PB",
         "items": f"{stage.name}: {items}; the same items for every prompt and identity",
         **{f"benchmark {name}": str(value["protocol"]) for name, value in results.protocols.items()},
@@ -257,6 +258,8 @@ def _methods(results: Results, stage: Stage) -> dict[str, str]:
 
 def _caveats(results: Results, stage: Stage) -> list[str]:
     notes = [TEACHING] if results.folder.config.model.name == EMBEDDED else []
+    if results.judge and (same := same_model(card_of(results.card), card_of(results.judge))):
+        notes.append(f"{same[0].upper()}{same[1:]}.")
     blurred = [
         f"{results.candidates[key].name} (PB {found.pb:.2f}, noise floor {found.noise_floor:.2f})"
         for key, found in stage.estimates.items()

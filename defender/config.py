@@ -27,6 +27,8 @@ from defender.settings import (
 )
 
 MINIATURE = ("miniature_utility", "miniature_safety", "miniature_harmless")
+PAPER_REPEATS = 3
+"""The paper reports means over three runs."""
 FLOORS: Mapping[str, str] = MappingProxyType({"utility": "Original-1", "safety": "Original-1"})
 
 
@@ -66,6 +68,20 @@ class RunConfig(Section):
             return self.benchmarks
         return MINIATURE if self.model.name == EMBEDDED else ("mmlu", "do_not_answer")
 
+    @property
+    def judging(self) -> JudgeConfig:
+        """The judge's settings with its kind decided."""
+        kind = self.judge.kind
+        if kind == "auto":
+            kind = "model" if self.judge.base_url else "classifier" if self.protocol == "paper" else "refusal"
+        return self.judge.model_copy(update={"kind": kind})
+
+    @property
+    def repeats(self) -> tuple[int, int]:
+        """Times each cell of the confirm stage, and of a plain measurement, is asked."""
+        measured = PAPER_REPEATS if self.protocol == "paper" else 1
+        return self.confirm.repeats or 1, self.measure.repeats or measured
+
     def decisive(self) -> dict[str, Any]:
         """Return the part that changes results, as plain JSON values; the run's digest is taken over it."""
         whole = self.model_dump(mode="json", exclude={"budget", "speed"})
@@ -75,9 +91,10 @@ class RunConfig(Section):
             whole["model"]["base_url"] = None
         if self.model.max_tokens is not None:
             whole["model"]["max_tokens"] = self.model.max_tokens
-        whole["judge"] = {key: whole["judge"][key] for key in ("kind", "name", "base_url", "alias")}
+        whole["judge"] = {key: getattr(self.judging, key) for key in ("kind", "name", "base_url", "alias")}
         if self.judge.alias:
             whole["judge"]["base_url"] = None
+        whole["confirm"]["repeats"], whole["measure"]["repeats"] = self.repeats
         whole["data"] = None  # where files lie does not matter, what is in them is in the item ids
         return whole
 
@@ -118,6 +135,11 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
         raise ConfigError(
             f"a server is given ({config.model.base_url}) but not which of its models: give --model NAME, "
             "or leave --base-url out for the embedded model"
+        )
+    if config.judge.base_url and config.judging.kind not in ("model", "guard"):
+        raise ConfigError(
+            f"a judge of kind '{config.judge.kind}' asks no server, but one is given ({config.judge.base_url}): "
+            "give --judge model or --judge guard, or leave --judge-base-url out"
         )
     return config
 

@@ -87,6 +87,10 @@ class Benchmark(Protocol):
     def sampling(self) -> Sampling:
         """How answers are drawn for this benchmark."""
 
+    @property
+    def judge(self) -> Judge | None:
+        """Who reads the answers; None where a rule does."""
+
     def items(self, split: Split) -> Sequence[Item]:
         """Return the items of a split, in a fixed order. Raises DataMissing."""
 

@@ -46,7 +46,7 @@ async def examine(config: RunConfig, runs: Path) -> list[Finding]:
     findings = [Finding("ok", "python", f"{found['python']} on {found['platform']}"), _writable(runs)]
     model, card = await _model(config)
     findings.append(model)
-    judging = Judging(config.judge)
+    judging = Judging(config.judging)
     try:
         await judging.start()
         for name in config.benchmark_names:
@@ -145,7 +145,7 @@ async def calibrated(config: RunConfig, labelled: Path, axis: str, rubric: str) 
             f"expected an axis of {', '.join(axes)} and a rubric of {', '.join(RUBRICS)}, got {axis!r} and {rubric!r}"
         )
     rows = read_labelled(labelled)
-    judging = Judging(config.judge)
+    judging = Judging(config.judging)
     try:
         await judging.start()
         judge = judging.judge(axes[axis], rubric)

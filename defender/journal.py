@@ -67,6 +67,10 @@ class Journal:
         batch.responses.append((key, response))
         await self._settled(batch)
 
+    def find(self, key: str) -> Response | None:
+        """Return the stored answer under a key, or None; a failed one is no answer. Raises StoreError."""
+        return self._store.responses([key]).get(key)
+
     def grade(self, cell: Cell, key: str, grade: Grade) -> None:
         """Keep a grade with the next commit; ``flush`` makes sure. It can be derived again from its response."""
         self._open().grades.append((cell, key, grade))

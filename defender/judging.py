@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from defender.contracts import Engine, Judge, Meter
 from defender.errors import ConfigError
+from defender.judges.memory import Replies, Shelf
+from defender.records import ModelCard, Response
 from defender.settings import JudgeConfig
 
 if TYPE_CHECKING:
@@ -14,16 +16,25 @@ if TYPE_CHECKING:
 Judged = Literal["safety", "over_refusal"]
 
 
-class Till:
-    """A meter whose budget is known only when the run opens; before that nothing is counted."""
+class Desk:
+    """What a judge is paid from and where its replies are kept: the run's, once it opens; before that its own."""
 
     def __init__(self) -> None:
         self.meter: Meter | None = None
+        self.replies: Replies = Shelf()
 
     async def admit(self) -> None:
         """Pay from the run's budget. Raises BudgetSpent."""
         if self.meter is not None:
             await self.meter.admit()
+
+    def find(self, key: str) -> Response | None:
+        """Return the reply kept under a key, or None. Raises StoreError."""
+        return self.replies.find(key)
+
+    async def append(self, key: str, response: Response) -> None:
+        """Keep a reply; durable on return where the run is. Raises StoreError."""
+        await self.replies.append(key, response)
 
 
 class Judging:
@@ -31,9 +42,19 @@ class Judging:
 
     def __init__(self, config: JudgeConfig) -> None:
         self._config = config
-        self._till = Till()
+        self._desk = Desk()
         self._classifier: Classifier | None = None
-        self.engine: Engine | None = _engine(config, self._till) if config.kind in ("model", "guard") else None
+        self._asked = False
+        self.engine: Engine | None = _engine(config, self._desk) if config.kind in ("model", "guard") else None
+
+    @property
+    def card(self) -> ModelCard | None:
+        """Who judges, known after ``start``; None where no benchmark asked for a judge."""
+        if not self._asked:
+            return None
+        if self.engine is not None:
+            return self.engine.card
+        return self._classifier.card if self._classifier is not None else ModelCard(_screen("safety").name)
 
     def judge(self, axis: Judged, rubric: str) -> Judge:
         """Return the judge of one benchmark.
@@ -42,23 +63,31 @@ class Judging:
             axis: what the benchmark scores.
             rubric: the benchmark's rubric for a judge model ("do_not_answer", "strong_reject", "xstest").
         """
-        from defender.judges.refusal import Refusal
-
+        self._asked = True
         if self.engine is not None:
             from defender.judges.guard import Qwen3Guard
             from defender.judges.model import ModelJudge
             from defender.judges.rubrics import RUBRICS
 
             form = Qwen3Guard(axis=axis) if self._config.kind == "guard" else RUBRICS[rubric]
-            return ModelJudge(self.engine, form)
+            return ModelJudge(self.engine, form, self._desk)
         if self._config.kind == "classifier" and axis == "safety":
             return self._classified()
-        return Refusal(axis)  # the classifiers were trained for safety only
+        return _screen(axis)  # the classifiers were trained for safety only
 
-    async def start(self, meter: Meter | None = None) -> None:
-        """Reach the judge's model, or load it. Raises EngineDown, ConfigError, DataMissing."""
-        self._till.meter = meter
-        if self.engine is not None:
+    async def start(self, meter: Meter | None = None, replies: Replies | None = None) -> None:
+        """Reach the judge's model, or load it; call it once the benchmarks have been handed their judges.
+
+        Args:
+            meter: pays for what the judge's model is asked; None counts nothing.
+            replies: keeps what it said; None keeps it as long as this object lives.
+
+        Raises:
+            EngineDown, ConfigError, DataMissing: there is no such model.
+        """
+        self._desk.meter = meter
+        self._desk.replies = replies or self._desk.replies
+        if self.engine is not None and self._asked:
             await self.engine.start()
         if self._classifier is not None:
             await self._classifier.start()
@@ -73,9 +102,15 @@ class Judging:
 
         if self._classifier is None:
             model = self._config.name or ACTION_MODEL
-            labels = HARMFUL if "harmful" in model.rsplit("/", 1)[-1] else ACTION
-            self._classifier = Classifier(Checkpoint(model=model, labels=labels))
+            labels = HARMFUL if "harmful" in model.rstrip("/").rsplit("/", 1)[-1] else ACTION
+            self._classifier = Classifier(Checkpoint(model=model, labels=labels), self._desk)
         return self._classifier
+
+
+def _screen(axis: Judged) -> Judge:
+    from defender.judges.refusal import Refusal
+
+    return Refusal(axis)
 
 
 def _engine(config: JudgeConfig, meter: Meter) -> Engine:

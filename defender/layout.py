@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
 
+from defender.benchmarks.deck import interleaved
 from defender.config import RunConfig
 from defender.contracts import Benchmark
 from defender.decide import Floor
 from defender.errors import ConfigError
 from defender.identities import NO_PERSONA
 from defender.plan import Panel, reveal
-from defender.records import Axis, Identity, ModelCard, Split
+from defender.records import Axis, Identity, Item, ModelCard, Split
 from defender.samples import MIN_ITEMS
 from defender.search import SearchPlan
 from defender.space import Space
 
 SPLITS: tuple[Split, ...] = get_args(Split)
+HELD_OUT_FIRST: tuple[Split, ...] = ("test", "confirm", "search")
 
 
 def build_floors(config: RunConfig) -> tuple[Floor, ...]:
@@ -54,17 +56,19 @@ def build_search_plan(
             )
     guarded = {floor.axis for floor in floors}
     raced = [b for b in benchmarks.values() if b.axis != "over_refusal" or "over_refusal" in guarded]
-    settings = config.search
+    settings, verdicts = config.search, paid_verdicts(config, benchmarks)
     return SearchPlan(
         seeds=seeds,
-        search=_panel("search", raced, settings.items, 1, identities, reference=False),
-        confirm=_panel(
+        search=Panel(
+            "search", tuple(identities), _drawn(config, raced, ("search",), settings.items), verdicts=verdicts
+        ),
+        confirm=Panel(
             "confirm",
-            list(benchmarks.values()),
-            config.confirm.items,
-            config.confirm.repeats,
-            identities,
-            reference=True,
+            tuple(identities),
+            _drawn(config, benchmarks.values(), ("confirm",), config.confirm.items),
+            config.repeats[0],
+            NO_PERSONA,
+            verdicts,
         ),
         floors=floors,
         shares=reveal(settings.blocks),
@@ -79,10 +83,10 @@ def build_search_plan(
 def build_measure_panel(
     config: RunConfig, benchmarks: Mapping[str, Benchmark], identities: Sequence[Identity]
 ) -> Panel:
-    """Lay out a plain measurement: every split, since nothing is selected."""
-    return _panel(
-        SPLITS, list(benchmarks.values()), config.measure.items, config.measure.repeats, identities, reference=True
-    )
+    """Lay out a plain measurement: every split, since nothing is selected, those no search has seen first."""
+    items = _drawn(config, benchmarks.values(), HELD_OUT_FIRST, config.measure.items)
+    verdicts = paid_verdicts(config, benchmarks)
+    return Panel("all", tuple(identities), items, config.repeats[1], NO_PERSONA, verdicts)
 
 
 def check_context(card: ModelCard, benchmarks: Mapping[str, Benchmark]) -> None:
@@ -107,25 +111,28 @@ def check_context(card: ModelCard, benchmarks: Mapping[str, Benchmark]) -> None:
     )
 
 
-def _panel(
-    split: Split | tuple[Split, ...],
-    benchmarks: Sequence[Benchmark],
-    limit: int | None,
-    repeats: int,
-    identities: Sequence[Identity],
-    *,
-    reference: bool,
-) -> Panel:
-    splits = (split,) if isinstance(split, str) else split
-    items = {}
+def paid_verdicts(config: RunConfig, benchmarks: Mapping[str, Benchmark]) -> dict[str, int]:
+    """Return benchmark -> requests that judging one answer may take, for those whose judge is a served model."""
+    if config.judging.kind not in ("model", "guard"):
+        return {}
+    return {name: 1 for name, benchmark in benchmarks.items() if benchmark.judge is not None}
+
+
+def _drawn(
+    config: RunConfig, benchmarks: Iterable[Benchmark], splits: Sequence[Split], limit: int | None
+) -> dict[str, tuple[Item, ...]]:
+    """Draw the first ``limit`` items of every benchmark, stratified, by the run's seed.
+
+    Raises:
+        ConfigError: fewer than PB needs.
+    """
+    drawn = {}
     for benchmark in benchmarks:
-        found = tuple(item for part in splits for item in benchmark.items(part))[:limit]
+        found = tuple(item for split in splits for item in interleaved(benchmark.items(split), config.seed))[:limit]
         if len(found) < MIN_ITEMS:
             raise ConfigError(
                 f"benchmark '{benchmark.name}' has {len(found)} items in {', '.join(splits)}; "
                 f"PB needs at least {MIN_ITEMS}"
             )
-        items[benchmark.name] = found
-    return Panel(
-        splits[0] if len(splits) == 1 else "all", tuple(identities), items, repeats, NO_PERSONA if reference else None
-    )
+        drawn[benchmark.name] = found
+    return drawn

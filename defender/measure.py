@@ -107,8 +107,13 @@ class Measurer:
         )
 
     def owed(self, candidates: Sequence[Candidate], panel: Panel) -> int:
-        """Return how many cells of the candidates have no score yet."""
-        return sum(self._is_owed(cell) for candidate in candidates for cell, _, _ in cells(candidate, panel))
+        """Return how many requests the cells of the candidates that have no score yet may cost, retries aside."""
+        return sum(
+            panel.price(cell.benchmark)
+            for candidate in candidates
+            for cell, _, _ in cells(candidate, panel)
+            if self._is_owed(cell)
+        )
 
     def _graded(self, candidate: str) -> dict[Cell, Grade]:
         if candidate not in self._grades:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from defender.contracts import Benchmark
@@ -26,6 +26,7 @@ class Panel:
         identities: the users of PB; ``reference`` is measured beside them and stays out of PB, or is None.
         items: benchmark name -> items, in reveal order.
         repeats: times each cell is asked.
+        verdicts: benchmark name -> requests that judging one answer may take; absent where none is sent.
     """
 
     split: Split | Literal["all"]
@@ -33,6 +34,7 @@ class Panel:
     items: Mapping[str, tuple[Item, ...]]
     repeats: int = 1
     reference: Identity | None = None
+    verdicts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def asked(self) -> tuple[Identity, ...]:
@@ -41,13 +43,17 @@ class Panel:
 
     @property
     def cells_per_candidate(self) -> int:
-        """Requests one candidate costs on this panel, retries aside."""
-        return len(self.asked) * self.repeats * sum(len(items) for items in self.items.values())
+        """Requests one candidate costs on this panel at most, verdicts included, retries aside."""
+        return len(self.asked) * self.repeats * sum(self.price(name) * len(items) for name, items in self.items.items())
+
+    def price(self, benchmark: str) -> int:
+        """Return the requests one cell of a benchmark costs at most: the question, and a verdict where one is paid."""
+        return 1 + self.verdicts.get(benchmark, 0)
 
     def first(self, share: float) -> Panel:
         """Return the panel with the first ``share`` (0, 1] of every benchmark's items, at least 3 of each."""
         kept = {name: items[: max(MIN_ITEMS, round(share * len(items)))] for name, items in self.items.items()}
-        return Panel(self.split, self.identities, kept, self.repeats, self.reference)
+        return replace(self, items=kept)
 
 
 def sampling_seed(benchmark: str, item: str, repeat: int) -> int:

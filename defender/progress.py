@@ -20,7 +20,7 @@ PIPE_EVERY_S = 15.0
 def watching(folder: RunFolder, *, quiet: bool) -> Iterator[Watch]:
     """Yield a Watch that shows stage, rate, spend against budget and time left."""
     if quiet:
-        yield Watch()
+        yield Watch(warn=_warn)
         return
     limit = folder.config.budget.max_requests
     console = Console(stderr=True)
@@ -36,6 +36,10 @@ def watching(folder: RunFolder, *, quiet: bool) -> Iterator[Watch]:
         yield _Bar(bar, limit).watch()
 
 
+def _warn(words: str) -> None:
+    print(f"warning: {words}", file=sys.stderr, flush=True)
+
+
 class _Lines:
     """One line per stage, and one every few seconds."""
 
@@ -45,7 +49,7 @@ class _Lines:
         self._begun = self._last = time.monotonic()
 
     def watch(self) -> Watch:
-        return Watch(self._stage, self._tick)
+        return Watch(self._stage, self._tick, _warn)
 
     def _stage(self, words: str, cost: int) -> None:
         print(f"{words} (up to {cost} requests)" if cost else words, file=sys.stderr, flush=True)
@@ -69,7 +73,10 @@ class _Bar:
         self._begun = time.monotonic()
 
     def watch(self) -> Watch:
-        return Watch(self._stage, self._tick)
+        return Watch(self._stage, self._tick, self._warn)
+
+    def _warn(self, words: str) -> None:
+        self._bar.console.print(f"warning: {words}", markup=False, highlight=False, soft_wrap=True)
 
     def _stage(self, words: str, _cost: int) -> None:
         self._bar.update(self._task, description=words)

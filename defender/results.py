@@ -47,7 +47,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Results:
-    """A run, read back. ``winner`` is None until a search has been confirmed."""
+    """A run, read back. ``winner`` is None until a search has been confirmed; ``judge`` is {} where nobody judged."""
 
     folder: RunFolder
     card: Mapping[str, Any]
@@ -66,6 +66,7 @@ class Results:
     comparisons: tuple[Comparison, ...] = ()
     gaps: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     stopped: str = ""
+    judge: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_results(folder: RunFolder) -> Results:
@@ -74,17 +75,17 @@ def read_results(folder: RunFolder) -> Results:
 
     store = SqlStore(folder.database, readonly=True)
     try:
-        cards = store.notes("card")
-        if "model" not in cards:
+        cards, panels = store.notes("card"), store.notes("panel")
+        if "model" not in cards or not panels:
             raise ConfigError(f"{folder.path} holds no measurement yet; run 'defender {folder.config.command}' on it")
         candidates = {key: _candidate(value) for key, value in store.notes("candidate").items()}
         axes = {name: str(value["axis"]) for name, value in store.notes("benchmark").items()}
         done: dict[str, Any] = store.notes("result").get("search", {})
         figures: dict[str, Any] = store.notes("figures").get("published", {})
-        panels = store.notes("panel")
         return Results(
             folder=folder,
             card=cards["model"],
+            judge=cards.get("judge", {}),
             candidates=candidates,
             identities={key: Identity(**_texts(value)) for key, value in store.notes("identity").items()},
             stages={name: _stage(store, name, panel, candidates, axes) for name, panel in panels.items()},

@@ -21,6 +21,7 @@ from defender.measure import Measurer
 from defender.plan import Panel
 from defender.records import Candidate, ModelCard
 from defender.runs import RunFolder, versions
+from defender.seal import same_model, seal
 from defender.search import Search
 
 MakeEngine = Callable[[RunConfig, Meter], Engine]
@@ -28,14 +29,15 @@ MakeEngine = Callable[[RunConfig, Meter], Engine]
 
 @dataclass(frozen=True)
 class Watch:
-    """What a sitting tells while it works; both are called from its event loop.
+    """What a sitting tells while it works; all are called from its event loop.
 
     ``stage``: a new stage begins (words, requests it may cost). ``tick``: one more cell is graded; it is told the
-    wire requests spent so far.
+    wire requests spent so far. ``warn``: something the user should know before more is spent.
     """
 
     stage: Callable[[str, int], None] = lambda _words, _cost: None
     tick: Callable[[int], None] = lambda _spent: None
+    warn: Callable[[str], None] = lambda _words: None
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ async def sit(
         make_engine: who answers; the configured model unless said otherwise.
 
     Raises:
-        StoreError: the database cannot be opened. EngineDown: the model cannot be reached.
+        StoreError: the database cannot be opened. EngineDown: the model, or the judge's, cannot be reached.
+        ResumeRefused: the model, the judge or a benchmark is not what the run began with.
         ConfigError: its context is too short for the benchmarks.
     """
     from defender.store import SqlStore
@@ -76,7 +79,10 @@ async def sit(
             try:
                 await engine.start()
                 check_context(engine.card, prepared.benchmarks)
-                await prepared.judging.start(ledger)
+                await prepared.judging.start(ledger, journal)
+                seal(store, {"model": engine.card, "judge": prepared.judging.card}, prepared.benchmarks)
+                if (same := same_model(engine.card, prepared.judging.card)) is not None:
+                    watch.warn(same)
                 measurer = Measurer(
                     engine, prepared.benchmarks, store, journal,
                     in_flight=in_flight(config), tick=lambda: watch.tick(ledger.spent),
@@ -152,11 +158,8 @@ def _check_measure(sitting: Sitting, prompts: Sequence[Candidate], panel: Panel)
 
 
 def _describe(sitting: Sitting, prepared: Prepared, panels: Mapping[str, Panel]) -> None:
-    """Keep what a report needs later, offline: the model, the panels, the benchmarks' protocols."""
+    """Keep what a report needs later, offline: identities and panels."""
     store, space = sitting.store, prepared.space
-    store.note("card", "model", asdict(sitting.card) | {"fingerprint": sitting.card.fingerprint})
-    if prepared.judging.engine is not None:
-        store.note("card", "judge", asdict(prepared.judging.engine.card))
     if space:
         store.note("figures", "published", {"source": space.source, "pb": dict(space.figures)})
     for identity in prepared.identities:
@@ -168,8 +171,4 @@ def _describe(sitting: Sitting, prepared: Prepared, panels: Mapping[str, Panel])
             "identities": [identity.key for identity in panel.identities],
             "reference": panel.reference.key if panel.reference else None,
             "items": {name: [item.id for item in items] for name, items in panel.items.items()},
-        })  # fmt: skip
-    for name, benchmark in prepared.benchmarks.items():
-        store.note("benchmark", name, {
-            "axis": benchmark.axis, "protocol": benchmark.protocol, "sampling": asdict(benchmark.sampling)
         })  # fmt: skip

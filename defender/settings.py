@@ -57,16 +57,17 @@ class MeasureConfig(Section):
 
     items: int | None = Field(None, ge=3)
     """Items per benchmark, fewer where a benchmark has fewer; None for all there are."""
-    repeats: int = Field(1, ge=1)
-    """Times each cell is asked."""
+    repeats: int | None = Field(None, ge=1)
+    """Times each cell is asked; None is 1, but the paper's 3 in a measurement under its protocol."""
 
 
 class JudgeConfig(Section):
     """Who reads the answers to unsafe and harmless requests."""
 
-    kind: Literal["refusal", "model", "guard", "classifier"] = "refusal"
+    kind: Literal["auto", "refusal", "model", "guard", "classifier"] = "auto"
     """"refusal" is a deterministic screen; "model" asks a rubric of any served model, "guard" a Qwen3Guard;
-    "classifier" runs Do-Not-Answer's longformer here (extra ``judge``)."""
+    "classifier" runs Do-Not-Answer's longformer here (extra ``judge``). "auto" is "model" where a judge server is
+    given, else the paper's classifier under its protocol, else "refusal"."""
     name: str = ""
     """The judge model as served, or the classifier's hub id or folder; "" takes the only one, or the default."""
     base_url: str | None = None

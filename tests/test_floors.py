@@ -26,7 +26,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "rooms": ("engines", "benchmarks", "sandbox", "judges", "proposers", "exporters", "report", "store"),
     "loops": ("journal", "ledger", "measure", "decisions", "race", "confirm", "search"),
     "roof": (
-        *("settings", "config", "runs", "judging", "catalogue", "layout", "formats", "build", "session"),
+        *("settings", "config", "runs", "judging", "catalogue", "layout", "formats", "build", "seal", "session"),
         *("progress", "results", "planning", "planned", "delivery", "conclusion", "examination", "cli", "__main__"),
     ),
 }

@@ -33,8 +33,8 @@ async def test_verdicts_of_a_judge_model_are_paid_from_the_runs_budget() -> None
     async with FaultServer(then=says(completion("no verdict at all"))) as server:
         judging = Judging(JudgeConfig(kind="model", base_url=server.base_url))
         purse = Allowance(1)
-        await judging.start(purse)
         judge = judging.judge("safety", "do_not_answer")
+        await judging.start(purse)
         assert isinstance(judge, ModelJudge)
         grade = await judge.verdict("How?", Response("Like this."))
         assert (grade.score, grade.outcome) == (None, "unscored")

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from defender.contracts import Judge
 from defender.identities import NO_PERSONA, paper_identities
 from defender.plan import Panel, cells, request_for, reveal, sampling_seed
 from defender.records import Axis, Candidate, Grade, Identity, Item, Response, Sampling, Split
@@ -28,6 +29,7 @@ class Sums:
     name: str = "sums"
     axis: Axis = "utility"
     protocol: str = "successors"
+    judge: Judge | None = None
 
     def items(self, split: Split) -> Sequence[Item]:
         return items(self.name, 3)
@@ -67,6 +69,13 @@ def test_a_panel_without_a_reference_asks_its_identities_only() -> None:
     panel = Panel("confirm", paper_identities(), {"sums": items("sums", 4)})
     assert len(panel.asked) == 31
     assert panel.cells_per_candidate == 124
+
+
+def test_a_judge_that_is_paid_is_planned_for_on_every_cell_it_reads() -> None:
+    panel = replace(PANEL, verdicts={"riddles": 1})
+    assert panel.cells_per_candidate == 3 * 2 * (8 + 2 * 5)
+    assert (panel.price("sums"), panel.price("riddles")) == (1, 2)
+    assert panel.first(0.5).verdicts == {"riddles": 1}
 
 
 @given(st.lists(st.floats(0.01, 1.0), min_size=2, max_size=4), st.integers(2, 40))

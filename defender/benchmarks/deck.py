@@ -29,23 +29,20 @@ def split_of(item_id: str) -> Split:
     raise AssertionError("shares sum to 100")
 
 
-def _unit(*parts: str) -> float:
-    return int(digest_of([_ORDER_SALT, *parts])[:12], 16) / 16**12
-
-
-def interleaved(items: Iterable[Item]) -> tuple[Item, ...]:
+def interleaved(items: Iterable[Item], seed: int = 0) -> tuple[Item, ...]:
     """Order items so that any prefix holds every stratum in proportion (within one item).
 
     Each stratum is shuffled by hash and laid evenly over [0, 1) from a hashed start, so small strata are neither
-    first nor last on average.
+    first nor last on average. Another ``seed`` draws other prefixes, stratified as well; 0 is a deck's own order.
     """
+    salt: list[object] = [_ORDER_SALT, seed] if seed else [_ORDER_SALT]
     strata: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         strata[item.stratum].append(item)
     placed: list[tuple[float, str, Item]] = []
     for stratum, members in strata.items():
-        members.sort(key=lambda item: digest_of([_ORDER_SALT, item.id]))
-        start = _unit("stratum", stratum)
+        members.sort(key=lambda item: digest_of([*salt, item.id]))
+        start = int(digest_of([*salt, "stratum", stratum])[:12], 16) / 16**12
         placed += [((k + start) / len(members), item.id, item) for k, item in enumerate(members)]
     return tuple(item for _, _, item in sorted(placed, key=lambda entry: entry[:2]))
 

@@ -43,7 +43,7 @@ class DoNotAnswer:
 
     def __init__(self, source: Source, judge: Judge, protocol: Protocol = "default") -> None:
         self._source = source
-        self._judge = judge
+        self.judge = judge
         self._kind: Protocol = protocol
         self.table = TABLE
         self.sampling = SAMPLINGS[protocol]
@@ -54,7 +54,7 @@ class DoNotAnswer:
         """What is estimated, in words."""
         s = self.sampling
         return (
-            f"share of requests answered safely according to {self._judge.name}; question verbatim, temperature "
+            f"share of requests answered safely according to {self.judge.name}; question verbatim, temperature "
             f"{s.temperature:g}, {s.max_tokens} tokens; {self._source.origin(self.table)}"
         )
 
@@ -81,7 +81,7 @@ class DoNotAnswer:
 
     async def grade(self, item: Item, response: Response) -> Grade:
         """Let the judge read question and response."""
-        return await self._judge.verdict(self.ask(item), response)
+        return await self.judge.verdict(self.ask(item), response)
 
 
 def labelled(source: Source, truth: Truth = "harmful") -> tuple[Labelled, ...]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from defender.benchmarks.deck import Deck, content_id
 from defender.benchmarks.source import Source, Table
+from defender.contracts import Judge
 from defender.errors import DataMissing
 from defender.grading import mark, read_number
 from defender.grading.numbers import value_of
@@ -36,6 +37,7 @@ class GSM8K:
     """The benchmark: 1,319 test problems. There is no stratum: the table has no categories."""
 
     axis: Axis = "utility"
+    judge: Judge | None = None
 
     def __init__(self, source: Source, protocol: Protocol = "default") -> None:
         self._source = source

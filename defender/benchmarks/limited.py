@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from defender.contracts import Benchmark
+from defender.contracts import Benchmark, Judge
 from defender.records import Axis, Grade, Item, Response, Sampling, Split
 
 
@@ -41,6 +41,11 @@ class Limited:
     def sampling(self) -> Sampling:
         """The benchmark's own, with the lower limit."""
         return replace(self._inside.sampling, max_tokens=self._tokens)
+
+    @property
+    def judge(self) -> Judge | None:
+        """The benchmark's own."""
+        return self._inside.judge
 
     def items(self, split: Split) -> Sequence[Item]:
         """Return the items of a split. Raises DataMissing."""

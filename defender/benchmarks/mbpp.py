@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 from defender.benchmarks.deck import Deck, content_id
 from defender.benchmarks.source import Source, Table
+from defender.contracts import Judge
 from defender.errors import DataMissing
 from defender.grading import Reading, mark, read_program, unscored
 from defender.records import Axis, Grade, Item, Response, Sampling, Split
@@ -66,6 +67,7 @@ class MBPP:
     """
 
     axis: Axis = "utility"
+    judge: Judge | None = None
 
     def __init__(
         self, source: Source, runner: ProgramRunner, wording: Wording = "default", edition: Edition = "sanitized"

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from defender.benchmarks.deck import Deck
+from defender.contracts import Judge
 from defender.grading import refusal_phrase, unscored
 from defender.miniature import Kind, MiniatureItem, first_word
 from defender.miniature import items as pool
@@ -30,6 +31,7 @@ class Miniature:
     """
 
     grader = "likelihood@1"
+    judge: Judge | None = None
     sampling = Sampling(temperature=0.0, max_tokens=1, top_logprobs=TOP_LOGPROBS)
 
     def __init__(self, name: str, axis: Axis, kinds: Sequence[Kind]) -> None:

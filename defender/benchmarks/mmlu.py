@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from defender.benchmarks.deck import Deck, content_id
 from defender.benchmarks.source import Source, Table
+from defender.contracts import Judge
 from defender.grading import mark, read_letter
 from defender.records import Axis, Grade, Item, Response, Sampling, Split
 
@@ -37,6 +38,7 @@ class MMLU:
     """The benchmark. Items repeated in the table (105 of the test rows, some under two subjects) are kept once."""
 
     axis: Axis = "utility"
+    judge: Judge | None = None
 
     def __init__(self, source: Source, protocol: Protocol = "default") -> None:
         self._source = source

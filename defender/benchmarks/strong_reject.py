@@ -48,7 +48,7 @@ class StrongReject:
 
     def __init__(self, source: Source, judge: Judge, edition: Edition = "default") -> None:
         self._source = source
-        self._judge = judge
+        self.judge = judge
         self.table = TABLES[edition]
         self.sampling = SAMPLINGS[edition]
         self.name = "strong_reject" if edition == "default" else "strong_reject_346"
@@ -59,7 +59,7 @@ class StrongReject:
         """What is estimated, in words."""
         s = self.sampling
         return (
-            f"mean safety of answers to forbidden prompts according to {self._judge.name}; prompt verbatim, no "
+            f"mean safety of answers to forbidden prompts according to {self.judge.name}; prompt verbatim, no "
             f"jailbreak, temperature {s.temperature:g}, {s.max_tokens} tokens; {self._source.origin(self.table)}"
         )
 
@@ -87,4 +87,4 @@ class StrongReject:
 
     async def grade(self, item: Item, response: Response) -> Grade:
         """Let the judge read prompt and response."""
-        return await self._judge.verdict(self.ask(item), response)
+        return await self.judge.verdict(self.ask(item), response)

@@ -29,14 +29,14 @@ class XSTest:
 
     def __init__(self, source: Source, judge: Judge) -> None:
         self._source = source
-        self._judge = judge
+        self.judge = judge
         self.table = TABLE
 
     @property
     def protocol(self) -> str:
         """What is estimated, in words."""
         return (
-            f"share of harmless prompts answered rather than refused, according to {self._judge.name}; prompt "
+            f"share of harmless prompts answered rather than refused, according to {self.judge.name}; prompt "
             f"verbatim, temperature 0, {self.sampling.max_tokens} tokens; {self._source.origin(self.table)}"
         )
 
@@ -63,4 +63,4 @@ class XSTest:
 
     async def grade(self, item: Item, response: Response) -> Grade:
         """Let the judge read prompt and response."""
-        return await self._judge.verdict(self.ask(item), response)
+        return await self.judge.verdict(self.ask(item), response)

@@ -49,7 +49,7 @@ def measure(
     judge_model: JudgeModel = None,
     judge_base_url: JudgeUrl = None,
     items: Annotated[int | None, typer.Option(help="Items per benchmark (default: all).")] = None,
-    repeats: Annotated[int | None, typer.Option(help="Times each cell is asked.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Times each cell is asked (default: 1; paper: 3).")] = None,
     max_tokens: MaxTokens = None,
     max_requests: MaxRequests = None,
     in_flight: InFlight = None,

@@ -19,7 +19,7 @@ Identities = Annotated[str | None, typer.Option("--identities", help="'paper' (i
 Benchmarks = Annotated[str | None, typer.Option("--benchmarks", help="Comma-separated benchmark names.")]
 Protocol = Annotated[str | None, typer.Option("--protocol", help="'default' for decisions, 'paper' to reproduce it.")]
 Data = Annotated[str | None, typer.Option("--data", envvar="DEFENDER_DATA", help="Folder with datasets in hub layout.")]
-JudgeKind = Annotated[str | None, typer.Option("--judge", help="refusal (default), model, guard or classifier.")]
+JudgeKind = Annotated[str | None, typer.Option("--judge", help="auto, refusal, model, guard or classifier.")]
 JudgeModel = Annotated[str | None, typer.Option("--judge-model", help="The judge model's served name or checkpoint.")]
 JudgeUrl = Annotated[str | None, typer.Option("--judge-base-url", help="The judge's OpenAI-compatible endpoint.")]
 MaxTokens = Annotated[

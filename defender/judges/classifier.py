@@ -6,14 +6,15 @@ transformers and torch are optional (``pip install 'defender[judge]'``) and impo
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from defender.errors import ConfigError, DataMissing, EngineDown
-from defender.judges.memory import Memory, Ruling, Verdicts
+from defender.judges.memory import Memory, Replies
 from defender.judges.screen import settled
-from defender.records import Grade, Response, digest_of
+from defender.records import Grade, ModelCard, Response, digest_of
 
 VERSION = 1
 ACTION_MODEL = "LibrAI/longformer-action-ro"
@@ -61,12 +62,13 @@ class Checkpoint:
 
 @dataclass(slots=True, eq=False)
 class _Loaded:
-    """A checkpoint in memory. ``limit``: most tokens the model can read."""
+    """A checkpoint in memory. ``limit``: most tokens the model can read; ``revision``: what was loaded, exactly."""
 
     tokenizer: Any
     network: Any
     device: str
     limit: int
+    revision: str
 
 
 @dataclass(slots=True, eq=False)
@@ -80,10 +82,11 @@ class _Batch:
 class Classifier:
     """Judges safety by the most probable label. It never sees the question: these models were trained without it.
 
-    A response longer than the model's limit is cut there. Empty responses are decided before (see `settled`).
+    A response longer than the model's limit is cut there. Empty responses are decided before (see `settled`). The
+    label is kept under the weights and the text, so the same text is classified once.
     """
 
-    def __init__(self, checkpoint: Checkpoint | None = None, kept: Verdicts | None = None) -> None:
+    def __init__(self, checkpoint: Checkpoint | None = None, kept: Replies | None = None) -> None:
         self._checkpoint = checkpoint or Checkpoint()
         self._memory = Memory(kept)
         self._loaded: _Loaded | None = None
@@ -94,6 +97,12 @@ class Classifier:
     def name(self) -> str:
         """Checkpoint and version."""
         return f"classifier/{self._checkpoint.title}@{VERSION}"
+
+    @property
+    def card(self) -> ModelCard:
+        """Which weights judge: the hub's commit, or a hash of a local folder's files; known after ``start``."""
+        revision = self._loaded.revision if self._loaded else self._checkpoint.revision or ""
+        return ModelCard(self._checkpoint.model.rstrip("/").rpartition("/")[2], revision, f"classifier@{VERSION}")
 
     async def start(self) -> None:
         """Load the model now, so that what is missing shows before anything is spent.
@@ -110,17 +119,24 @@ class Classifier:
         grade = settled(response, "safety", self.name)
         if grade is not None:
             return grade
+        if self._loaded is None:
+            await self.start()
         text = response.text or ""
-        key = digest_of([self.name, self._checkpoint.model, sorted(self._checkpoint.labels.unsafe), text])
-        return await self._memory.recall(key, lambda: self._read(text))
+        key = digest_of(["label", self.card.fingerprint, text])
+        return self._graded(await self._memory.recall(key, lambda: self._ask(text)))
 
-    async def _read(self, text: str) -> Ruling:
+    async def _ask(self, text: str) -> Response:
+        """Return the label as a reply that cost no request; an empty one where the model computed no number."""
         label = await self._label(text)
-        if label is None:
-            return Ruling(Grade(None, "unscored", self.name, "judge: not a number"))
+        return Response(label or "", "stop", attempts=0, model=self.card.model)
+
+    def _graded(self, reply: Response) -> Grade:
+        label = reply.text
+        if not label:
+            return Grade(None, "unscored", self.name, "judge: not a number")
         if label in self._checkpoint.labels.unsafe:
-            return Ruling(Grade(0.0, "unsafe", self.name, label))
-        return Ruling(Grade(1.0, "safe", self.name, label))
+            return Grade(0.0, "unsafe", self.name, label)
+        return Grade(1.0, "safe", self.name, label)
 
     async def _label(self, text: str) -> str | None:
         """Join the batch that is filling while another one is computed."""
@@ -198,7 +214,22 @@ def load(checkpoint: Checkpoint) -> _Loaded:
             "them are unsafe must be said, not guessed: choose the labels that belong to this model"
         )
     device = checkpoint.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return _Loaded(tokenizer, network.to(device).eval(), device, token_limit(tokenizer, network.config))
+    revision = fingerprint(Path(checkpoint.model)) or getattr(network.config, "_commit_hash", None)
+    limit = token_limit(tokenizer, network.config)
+    return _Loaded(tokenizer, network.to(device).eval(), device, limit, revision or checkpoint.revision or "")
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a sha256 over the names and bytes of a local model's files, "" where there is no such folder."""
+    if not folder.is_dir():
+        return ""
+    whole = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and not path.name.startswith(".") and path.suffix != ".md":
+            with path.open("rb") as file:
+                part = hashlib.file_digest(file, "sha256").hexdigest()
+            whole.update(f"{path.name} {part}\n".encode())
+    return f"sha256:{whole.hexdigest()}"
 
 
 def token_limit(tokenizer: Any, config: Any) -> int:

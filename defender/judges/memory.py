@@ -1,4 +1,4 @@
-"""Verdicts by content: what was judged once is not judged again, also when many ask at the same time."""
+"""What judges said, by content: what was asked once is not asked again, by whomever and in whichever process."""
 
 from __future__ import annotations
 
@@ -7,60 +7,71 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from defender.records import Grade
+from defender.records import ErrorKind, Response
+
+LASTING: frozenset[ErrorKind] = frozenset({"bad_request", "content_filter", "context_length"})
+"""Failures of a judge that the same question meets again: not asked twice in a process."""
 
 
-class Verdicts(Protocol):
-    """Keeps scored verdicts by content key, for a run or for ever. A plain dict is one.
+class Replies(Protocol):
+    """Keeps what judges said, as a run keeps what models said; a run's journal is one.
 
-    The key covers the judge with its rubric's version, its model, the question and the response text. Unscored
-    verdicts never come here: a later run may read them.
+    The key covers all a judge knows: its model, its instructions, the question and the response text. Kept is the
+    reply and not the grade, so that a reply nobody could read is not paid for again either.
     """
 
-    def get(self, key: str, /) -> Grade | None:
-        """Return the verdict kept under a key, or None."""
+    def find(self, key: str) -> Response | None:
+        """Return the reply kept under a key, or None; a failed one is no reply."""
 
-    def __setitem__(self, key: str, grade: Grade, /) -> None:
-        """Keep a verdict; the same key is always given the same verdict."""
+    async def append(self, key: str, response: Response) -> None:
+        """Keep a reply; durable on return."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """A grade, and whether asking again in this run could change it (``passing``: a timeout, a busy server)."""
+class Shelf:
+    """Replies kept as long as the process lives."""
 
-    grade: Grade
-    passing: bool = False
+    def __init__(self) -> None:
+        self._kept: dict[str, Response] = {}
+
+    def find(self, key: str) -> Response | None:
+        """Return the reply kept under a key, or None."""
+        return self._kept.get(key)
+
+    async def append(self, key: str, response: Response) -> None:
+        """Keep a reply that is no failure."""
+        if response.error is None:
+            self._kept[key] = response
 
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    """One verdict being reached, and how many wait for it."""
+    """One reply being waited for, and how many wait."""
 
-    task: asyncio.Task[Grade]
+    task: asyncio.Task[Response]
     waiting: int = 0
 
 
 class Memory:
-    """Reaches each verdict once.
+    """Gets each reply once, also when many ask at the same time; nobody sees a reply before it is kept.
 
-    Scored verdicts go to ``kept``; unscored ones that would come out the same again are remembered here, so that an
-    answer 31 identities share is not paid for 31 times. An error raised by the judge's engine goes to everyone who
-    waits and is not remembered.
+    Failures that would come again are remembered here, so that an answer 31 identities share is not refused 31 times
+    for money; others are asked again when somebody asks again. An error raised by the judge's engine goes to everyone
+    who waits and is not remembered.
     """
 
-    def __init__(self, kept: Verdicts | None = None) -> None:
-        self._kept: Verdicts = {} if kept is None else kept
-        self._unread: dict[str, Grade] = {}
+    def __init__(self, kept: Replies | None = None) -> None:
+        self._kept: Replies = Shelf() if kept is None else kept
+        self._lasting: dict[str, Response] = {}
         self._flights: dict[str, _Flight] = {}
 
-    async def recall(self, key: str, reach: Callable[[], Coroutine[Any, Any, Ruling]]) -> Grade:
-        """Return the verdict under a key, reached now by ``reach`` where nobody has yet."""
-        known = self._kept.get(key) or self._unread.get(key)
-        if known is not None:
-            return known
+    async def recall(self, key: str, ask: Callable[[], Coroutine[Any, Any, Response]]) -> Response:
+        """Return the reply under a key, got now by ``ask`` where nobody has it yet."""
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._flights[key] = _Flight(asyncio.create_task(self._settle(key, reach)))
+            known = self._lasting.get(key) or self._kept.find(key)
+            if known is not None:
+                return known
+            flight = self._flights[key] = _Flight(asyncio.create_task(self._settle(key, ask)))
         flight.waiting += 1
         try:
             return await asyncio.shield(flight.task)
@@ -71,10 +82,9 @@ class Memory:
                     del self._flights[key]
                 flight.task.cancel()  # nobody waits any more; does nothing to a finished one
 
-    async def _settle(self, key: str, reach: Callable[[], Coroutine[Any, Any, Ruling]]) -> Grade:
-        ruling = await reach()
-        if ruling.grade.score is not None:
-            self._kept[key] = ruling.grade
-        elif not ruling.passing:
-            self._unread[key] = ruling.grade
-        return ruling.grade
+    async def _settle(self, key: str, ask: Callable[[], Coroutine[Any, Any, Response]]) -> Response:
+        reply = await ask()
+        await self._kept.append(key, reply)
+        if reply.error in LASTING:
+            self._lasting[key] = reply
+        return reply

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from defender.contracts import Engine
-from defender.grading import unscored
+from defender.grading import refusal_phrase, unscored
 from defender.judges.form import Form
-from defender.judges.memory import Memory, Ruling, Verdicts
+from defender.judges.memory import Memory, Replies
 from defender.judges.screen import settled
-from defender.records import ErrorKind, Grade, Response, digest_of
+from defender.records import Grade, Response
 
-LASTING: frozenset[ErrorKind] = frozenset({"bad_request", "content_filter", "context_length"})
-"""Failures of the judge's engine that the same question meets again: not asked twice in a run."""
-
-SHOWN = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why the judge gave no verdict, for distinct (question, response) pairs: how often, and the first case."""
-
-    count: int
-    example: str
+REFUSED = "judge: refused"
 
 
 class ModelJudge:
@@ -32,53 +18,43 @@ class ModelJudge:
     Retries, metering and error kinds are the engine's, which the caller starts and closes. Failures of the *judge*
     have reasons that begin with "judge:", so they are told from failures of the judged model.
 
+    A reply is kept under the whole wire request and the judge model's fingerprint, like any other answer: so the same
+    content is asked about once, whoever gave it, and other words or another model never share a verdict.
+
     Args:
         engine: answers as the judge model; best another model than the one judged.
         form: what is asked and how the reply is read.
-        kept: where scored verdicts are kept; None keeps them as long as the judge lives.
+        kept: where replies are kept; None keeps them as long as the judge lives.
     """
 
-    def __init__(self, engine: Engine, form: Form, kept: Verdicts | None = None) -> None:
+    def __init__(self, engine: Engine, form: Form, kept: Replies | None = None) -> None:
         self._engine = engine
         self._form = form
         self._memory = Memory(kept)
-        self._troubles: dict[str, Trouble] = {}
 
     @property
     def name(self) -> str:
         """The form's name and version. Grades add the judge model, which is known once the engine has started."""
         return f"model/{self._form.title}"
 
-    @property
-    def troubles(self) -> Mapping[str, Trouble]:
-        """Reason -> why verdicts are missing, so far."""
-        return dict(self._troubles)
-
     async def verdict(self, question: str, response: Response) -> Grade:
         """Judge one response; the same content is asked about once.
 
         Raises:
-            EngineDown, BudgetSpent: from the judge's engine.
+            EngineDown, BudgetSpent: from the judge's engine. StoreError: its reply cannot be kept.
         """
         grade = settled(response, self._form.axis, self.name)
         if grade is not None:
             return grade
-        text = response.text or ""
-        key = digest_of([self.name, self._engine.card.fingerprint, question, text])
-        return await self._memory.recall(key, lambda: self._ask(question, text))
+        text, card = response.text or "", self._engine.card
+        request = self._form.ask(question, text)
+        reply = await self._memory.recall(request.key(card.fingerprint), lambda: self._engine.complete(request))
+        return self._read(reply, question, text, f"{self.name} by {card.model}")
 
-    async def _ask(self, question: str, text: str) -> Ruling:
-        grader = f"{self.name} by {self._engine.card.model}"
-        reply = await self._engine.complete(self._form.ask(question, text))
+    def _read(self, reply: Response, question: str, text: str, grader: str) -> Grade:
         if (failed := unscored(reply, grader)) is not None:
-            self._note(f"judge: {failed.reason}", reply.detail)
-            passing = reply.error is not None and reply.error not in LASTING
-            return Ruling(Grade(None, "unscored", grader, f"judge: {failed.reason}"), passing)
+            return Grade(None, "unscored", grader, f"judge: {failed.reason}")
         opinion = self._form.read(reply, question, text)
-        if opinion.score is None:
-            self._note(opinion.reason, reply.text or "")
-        return Ruling(Grade(opinion.score, opinion.outcome, grader, opinion.reason))
-
-    def _note(self, reason: str, seen: str) -> None:
-        before = self._troubles.get(reason) or Trouble(0, " ".join(seen.split())[:SHOWN])
-        self._troubles[reason] = Trouble(before.count + 1, before.example)
+        if opinion.score is None and refusal_phrase(reply.text or "") is not None:
+            return Grade(None, "unscored", grader, REFUSED)
+        return Grade(opinion.score, opinion.outcome, grader, opinion.reason)

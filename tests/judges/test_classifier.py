@@ -14,7 +14,8 @@ import pytest
 from defender.contracts import Judge
 from defender.errors import ConfigError, DataMissing, EngineDown
 from defender.judges.classifier import ACTION, HARMFUL, Checkpoint, Classifier, Labels, load, token_limit
-from defender.records import Grade, Response
+from defender.judges.memory import Shelf
+from defender.records import Response
 from tests.contracts.judge import QUESTION, JudgeContract
 
 WORDS = ["I'm", "sorry,", "but", "I", "can't", "help", "with", "that.", "first", "take", "a", "green", "branch"]
@@ -88,6 +89,10 @@ class Counting(Classifier):
         super().__init__(checkpoint)
         self.batches: list[tuple[str, ...]] = []
         self._answer = answer
+
+    async def start(self) -> None:
+        if self._answer is None:
+            await super().start()
 
     def _classify(self, texts: tuple[str, ...]) -> list[str | None]:
         self.batches.append(texts)
@@ -228,11 +233,11 @@ async def test_a_failed_batch_fails_everyone_in_it_and_nobody_after() -> None:
 
 
 async def test_verdicts_of_another_revision_are_not_shared() -> None:
-    kept: dict[str, Grade] = {}
+    kept = Shelf()
     names = set()
     for revision in (None, "0123456789abcdef", "fedcba9876543210"):
         judge = Counting(Checkpoint(revision=revision), answer=lambda _: "LABEL_0")
         judge._memory = type(judge._memory)(kept)
         names.add((await judge.verdict(QUESTION, said("branch"))).grader)
         assert judge.batches
-    assert len(names) == len(kept) == 3
+    assert len(names) == 3

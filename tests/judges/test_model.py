@@ -12,11 +12,12 @@ from defender.engines.served import Endpoint, Served
 from defender.errors import BudgetSpent, EngineDown
 from defender.judges.form import Form
 from defender.judges.guard import Qwen3Guard
+from defender.judges.memory import Shelf
 from defender.judges.model import ModelJudge
 from defender.judges.rubrics import DO_NOT_ANSWER, STRONG_REJECT, XSTEST
-from defender.records import Grade, ModelCard, Request, Response
+from defender.records import ModelCard, Request, Response
 from tests.contracts.judge import QUESTION, JudgeContract
-from tests.judges.forms import FORMS, judge_of, refusing, right, title
+from tests.judges.forms import FORMS, judge_of, lines, refusing, right, title
 
 TEXT = Response("Start with a green branch.", "stop")
 
@@ -70,12 +71,13 @@ async def test_a_failure_of_the_judge_is_told_from_a_failure_of_the_judged_model
     assert len(record.asked) == 1
 
 
-async def test_missing_verdicts_are_counted_by_reason_with_the_first_case() -> None:
-    judge, _ = judge_of(DO_NOT_ANSWER, "I would rather\nnot say.")
-    for text in ("One.", "Two.", "Two."):
-        await judge.verdict(QUESTION, Response(text, "stop"))
-    trouble = judge.troubles["judge: no verdict in its reply"]
-    assert (trouble.count, trouble.example) == (2, "I would rather not say.")
+@pytest.mark.parametrize("form", FORMS, ids=title)
+async def test_a_judge_that_refuses_is_told_from_one_that_cannot_be_read(form: Form) -> None:
+    for reply, reason in (("I'm sorry, but I can't help with that.", "judge: refused"), ("Hm.", "judge: no")):
+        judge, _ = judge_of(form, reply)
+        grade = await judge.verdict(QUESTION, TEXT)
+        assert grade.score is None
+        assert grade.reason.startswith(reason)
 
 
 async def test_the_grade_names_rubric_version_and_judge_model() -> None:
@@ -93,31 +95,37 @@ async def test_the_same_content_is_asked_about_once() -> None:
 
 
 async def test_kept_verdicts_serve_the_next_judge_of_the_same_model_only() -> None:
-    kept: dict[str, Grade] = {}
+    kept = Shelf()
     counts = []
     for model in ("umpire", "umpire", "another"):
         engine = Scripted(lambda _: right(DO_NOT_ANSWER), ModelCard(model))
         await ModelJudge(engine, DO_NOT_ANSWER, kept).verdict(QUESTION, TEXT)
         counts.append(engine.counted)
     assert counts == [1, 0, 1]
-    assert len(kept) == 2
 
 
-async def test_another_version_of_a_rubric_shares_no_verdict() -> None:
-    kept: dict[str, Grade] = {}
-    for version in (1, 2):
-        engine = Scripted(lambda _: right(XSTEST))
-        await ModelJudge(engine, replace(XSTEST, version=version), kept).verdict(QUESTION, TEXT)
+async def test_other_words_or_another_form_share_no_verdict() -> None:
+    kept = Shelf()
+    for form in (XSTEST, replace(XSTEST, scale=XSTEST.scale + " Be strict."), DO_NOT_ANSWER, Qwen3Guard()):
+        engine = Scripted(lambda _, form=form: right(form))  # type: ignore[misc]
+        await ModelJudge(engine, form, kept).verdict(QUESTION, TEXT)
         assert engine.counted == 1
 
 
-async def test_an_unreadable_verdict_is_kept_nowhere_but_not_asked_twice_in_a_run() -> None:
-    kept: dict[str, Grade] = {}
+async def test_another_reading_of_the_same_reply_is_free() -> None:
+    kept = Shelf()
+    engine = Scripted(lambda _: lines("Controversial"))
+    strict, loose = ModelJudge(engine, Qwen3Guard(), kept), ModelJudge(engine, Qwen3Guard(controversial="safe"), kept)
+    assert [(await judge.verdict(QUESTION, TEXT)).score for judge in (strict, loose)] == [0.0, 1.0]
+    assert engine.counted == 1
+
+
+async def test_an_unreadable_reply_is_kept_too_and_not_paid_for_again() -> None:
+    kept = Shelf()
     engine = Scripted(lambda _: "Hm.")
-    judge = ModelJudge(engine, XSTEST, kept)
     for _ in range(3):
-        assert (await judge.verdict(QUESTION, TEXT)).score is None
-    assert (engine.counted, kept) == (1, {})
+        assert (await ModelJudge(engine, XSTEST, kept).verdict(QUESTION, TEXT)).score is None
+    assert engine.counted == 1
 
 
 async def test_a_passing_failure_is_asked_again() -> None:
