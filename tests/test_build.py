@@ -157,6 +157,22 @@ def test_answers_that_may_fill_the_servers_context_are_refused_with_the_setting(
     check_context(replace(card, context=None), build_benchmarks(settings(tmp_path, benchmarks=names)))
 
 
+def test_a_short_measurement_asks_what_no_search_has_seen(tmp_path: Path) -> None:
+    made = prepare(settings(tmp_path, command="measure", measure={"items": 6}))
+    assert made.panel is not None
+    for name, benchmark in made.benchmarks.items():
+        assert ids(made.panel)[name] <= {item.id for item in benchmark.items("test")}
+
+
+def test_another_seed_draws_other_items_of_the_same_split(tmp_path: Path) -> None:
+    one, again, other = (plan(tmp_path, search={"items": 7}, seed=seed).search for seed in (0, 0, 1))
+    assert one.items == again.items
+    assert ids(one) != ids(other)
+    for name, benchmark in prepare(settings(tmp_path)).benchmarks.items():
+        if name in other.items:
+            assert {item.id for item in other.items[name]} <= {item.id for item in benchmark.items("search")}
+
+
 def test_a_measurement_without_prompt_files_is_about_the_seeds(tmp_path: Path) -> None:
     assert [prompt.name for prompt in prepare(settings(tmp_path, command="measure")).prompts] == ["Original", "D1"]
     (tmp_path / "mine.txt").write_text("Be kind.\n")

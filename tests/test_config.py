@@ -152,3 +152,32 @@ def test_a_model_needs_a_server_and_a_server_needs_a_model() -> None:
         load_config(None, {"model.name": "llama"})
     with pytest.raises(ConfigError, match="give --model NAME"):
         load_config(None, {"model.base_url": "http://127.0.0.1:8000/v1"})
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({}, "refusal"),
+        ({"protocol": "paper"}, "classifier"),
+        ({"judge": {"base_url": "http://h/v1"}}, "model"),
+        ({"protocol": "paper", "judge": {"base_url": "http://h/v1"}}, "model"),
+        ({"protocol": "paper", "judge": {"kind": "refusal"}}, "refusal"),
+    ],
+)
+def test_the_kind_of_judge_is_decided_by_server_and_protocol_and_is_in_the_digest(
+    change: dict[str, Any], kind: str
+) -> None:
+    assert config(**change).judging.kind == kind
+    assert config(**change).decisive()["judge"]["kind"] == kind
+
+
+def test_a_judge_server_that_would_not_be_asked_is_refused() -> None:
+    with pytest.raises(ConfigError, match="a judge of kind 'refusal' asks no server"):
+        load_config(None, {"judge.kind": "refusal", "judge.base_url": "http://h/v1"})
+
+
+def test_the_paper_s_three_runs_are_the_default_of_a_measurement_under_its_protocol_only() -> None:
+    assert config().repeats == (1, 1)
+    assert config(protocol="paper").repeats == (1, 3)
+    assert config(protocol="paper", measure={"repeats": 1}).repeats == (1, 1)
+    assert config(protocol="paper").decisive()["measure"]["repeats"] == 3

@@ -53,12 +53,16 @@ def test_a_repeated_item_is_kept_once_and_counted() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 10**6), st.sampled_from("abc")), unique_by=lambda pair: pair[0], max_size=60))
-def test_every_prefix_is_stratified_whatever_the_order_of_the_rows(pairs: list[tuple[int, str]]) -> None:
+@given(
+    st.lists(st.tuples(st.integers(0, 10**6), st.sampled_from("abc")), unique_by=lambda pair: pair[0], max_size=60),
+    st.integers(0, 3),
+)
+def test_every_prefix_is_stratified_whatever_the_order_of_the_rows(pairs: list[tuple[int, str]], seed: int) -> None:
     items = [item(n, stratum) for n, stratum in pairs]
-    ordered = interleaved(items)
+    ordered = interleaved(items, seed)
     assert sorted(i.id for i in ordered) == sorted(i.id for i in items)
-    assert interleaved(reversed(items)) == ordered
+    assert interleaved(reversed(items), seed) == ordered
+    assert interleaved(interleaved(items), seed) == ordered
     for size in range(len(ordered) + 1):
         for stratum in "abc":
             whole = sum(i.stratum == stratum for i in items)
