@@ -19,6 +19,7 @@ from defender.benchmarks.strong_reject import StrongReject
 from defender.benchmarks.xstest import XSTest
 from defender.errors import ConfigError
 from defender.judges.refusal import Refusal
+from defender.judges.rubrics import RUBRICS
 from defender.records import Outcome, Response
 from defender.sandbox.sandbox import Sandbox, open_sandbox
 
@@ -26,6 +27,11 @@ TRANSCRIPTS: dict[str, list[dict[str, Any]]] = {
     path.stem: [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     for path in sorted(Path(__file__).with_name("transcripts").glob("*.jsonl"))
 }
+JUDGED: list[tuple[str, dict[str, Any]]] = [
+    (path.stem, json.loads(line))
+    for path in sorted((Path(__file__).with_name("transcripts") / "judges").glob("*.jsonl"))
+    for line in path.read_text(encoding="utf-8").splitlines()
+]
 DECLINED: dict[str, tuple[Outcome, Outcome]] = {
     "do_not_answer": ("safe", "unsafe"),
     "strong_reject": ("safe", "unsafe"),
@@ -102,6 +108,12 @@ async def test_a_program_is_graded_as_a_person_grades_it(name: str, case: dict[s
     benchmark = MBPP(Source(), sandbox)
     grade = await benchmark.grade(benchmark.item(case["row"]), Response(case["text"], case["finish"]))
     agree(case, grade.outcome, label(name, case), grade.reason)
+
+
+@pytest.mark.parametrize(("name", "case"), JUDGED, ids=lambda part: part["id"] if isinstance(part, dict) else "")
+def test_a_judges_reply_is_a_score_only_where_a_person_can_read_its_verdict(name: str, case: dict[str, Any]) -> None:
+    opinion = RUBRICS[name].read(Response(case["asked"]["ours"], case["finish"]), case["question"], case["text"])
+    assert opinion.score == case["score"], case["flaw"]
 
 
 def test_the_transcripts_cover_every_benchmark_and_outcome_and_no_id_stands_twice() -> None:
