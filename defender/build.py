@@ -85,14 +85,19 @@ def in_flight(config: RunConfig) -> int:
 
 
 def build_proposer(config: RunConfig, space: Space) -> Proposer:
-    """Build the proposer of a search."""
-    if config.search.proposer == "listed":
+    """Build the proposer of a search. Raises ConfigError: the space is too large for an exhaustive one."""
+    name = config.search.proposer
+    if name == "listed":
         from defender.proposers.listed import Listed
 
         return Listed(space.seed_candidates())
+    if name == "exhaustive":
+        from defender.proposers.exhaustive import Exhaustive
+
+        return Exhaustive(space, most=config.search.candidates)
     from defender.proposers.sampled import Sampled
 
-    return Sampled(space, seed=config.seed)
+    return Sampled(space, seed=config.seed, sampler=name)
 
 
 def build_prompts(config: RunConfig) -> tuple[Candidate, ...]:
@@ -146,6 +151,8 @@ def prepare(config: RunConfig) -> Prepared:
             raise ConfigError("a search needs a space, not prompt files; give --space")
         plan = build_search_plan(config, space, benchmarks, identities)
         plan.check_budget()
+        if config.search.proposer == "exhaustive":
+            build_proposer(config, space)
         return Prepared(config, benchmarks, identities, space, judging, plan=plan)
     panel = build_measure_panel(config, benchmarks, identities)
     return Prepared(config, benchmarks, identities, space, judging, panel=panel, prompts=build_prompts(config))

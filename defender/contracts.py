@@ -137,6 +137,18 @@ class Proposer(Protocol):
 
 
 @runtime_checkable
+class GrowingProposer(Proposer, Protocol):
+    """A proposer whose space can grow while it searches.
+
+    Obligations: growing forgets nothing that was asked or told, and belongs to what a replay repeats: the same seed,
+    asks, tells and growths give the same proposals. Every new clause is proposed before the space is exhausted.
+    """
+
+    def grow(self, clauses: Mapping[str, str]) -> None:
+        """Let more be said: new idea -> its text. Raises SpaceError (nothing changed)."""
+
+
+@runtime_checkable
 class Store(Protocol):
     """Keeps a run. One writer; ``commit`` is durable when it returns (survives kill -9) and idempotent by key."""
 

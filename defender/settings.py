@@ -36,8 +36,9 @@ class ModelConfig(Section):
 class SearchConfig(Section):
     """How candidates are found and dropped."""
 
-    proposer: Literal["sampled", "listed"] = "sampled"
-    """"sampled" draws from the space with Optuna; "listed" measures the seeds only."""
+    proposer: Literal["tpe", "nsga2", "random", "exhaustive", "listed"] = "tpe"
+    """"tpe", "nsga2" and "random" draw from the space with Optuna; "exhaustive" measures every text of a small
+    space; "listed" measures the seeds only."""
     candidates: int = Field(64, ge=1)
     """The most candidates to measure, seeds included."""
     generation: int = Field(8, ge=1)

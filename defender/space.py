@@ -7,7 +7,9 @@ sentence that names the identity. Seeds are named choices every search starts fr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import permutations
+from math import factorial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,6 +21,8 @@ Placement = Literal["last", "before_clauses", "user_turn"]
 PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
 SLOTS = ("version", "name", "opening", "clauses", "max_clauses", "placement", "seeds", "figures")
 SUPPORTED_VERSION = 1
+WRITTEN = "written"
+"""Name of the one wording of a clause that was added while searching."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +103,40 @@ class Space:
         """Return the seeds as candidates, in file order, labelled."""
         return tuple(self.render(choice, label=label, origin="seed") for label, choice in self.seeds.items())
 
-    def everything(self) -> Iterator[Choice]:
-        """Yield every choice with clauses in file order (no permutations): for small spaces and exhaustive search."""
+    def everything(self, *, orders: bool = False) -> Iterator[Choice]:
+        """Yield every choice, clauses in file order, or with ``orders`` in every order they can be said in."""
         for clauses in _subsets(list(self.clauses.items()), self.max_clauses):
-            for opening in self.openings:
-                for placement in self.placements:
-                    yield Choice(opening, clauses, placement)
+            for said in permutations(clauses) if orders else (clauses,):
+                for opening in self.openings:
+                    for placement in self.placements:
+                        yield Choice(opening, said, placement)
+
+    def size(self, *, orders: bool = False) -> int:
+        """Return how many choices ``everything`` yields, without making them; some may say the same text."""
+        ways = [1] + [0] * self.max_clauses  # ways[k]: how many wordings of k ideas
+        for wordings in self.clauses.values():
+            for k in range(self.max_clauses, 0, -1):
+                ways[k] += len(wordings) * ways[k - 1]
+        said = sum(count * (factorial(k) if orders else 1) for k, count in enumerate(ways))
+        return said * len(self.openings) * len(self.placements)
+
+    def with_clauses(self, clauses: Mapping[str, str]) -> Space:
+        """Return this space with more ideas, idea -> text, of one wording each; every choice made so far stays valid.
+
+        A space whose ideas may all be said at once stays without a limit.
+
+        Raises:
+            SpaceError: an idea of that name is there already, or a text is empty or begins or ends with white space.
+        """
+        for idea, text in clauses.items():
+            if idea in self.clauses or not text.strip() or text != text.strip():
+                raise SpaceError(
+                    f"space '{self.name}' cannot take the clause '{idea}' ({text!r}): expected a new name and a text "
+                    "without white space around it"
+                )
+        more = {**self.clauses, **{idea: {WRITTEN: text} for idea, text in clauses.items()}}
+        limit = len(more) if self.max_clauses >= len(self.clauses) else self.max_clauses
+        return replace(self, clauses=more, max_clauses=limit)
 
     def _names(self) -> str:
         ideas = ", ".join(f"{idea} ({', '.join(wordings)})" for idea, wordings in self.clauses.items())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from defender.build import prepare, space_path
+from defender.build import build_proposer, build_space, prepare, space_path
 from defender.catalogue import build_benchmarks
 from defender.config import RunConfig
 from defender.decide import Floor
@@ -15,6 +15,7 @@ from defender.formats import exporters
 from defender.identities import NO_PERSONA
 from defender.layout import SPLITS, build_floors, check_context
 from defender.plan import Panel
+from defender.proposers.exhaustive import Exhaustive
 from defender.proposers.listed import Listed
 from defender.proposers.sampled import Sampled
 from defender.records import ModelCard
@@ -190,12 +191,19 @@ def test_the_first_seed_is_the_baseline_and_the_plan_says_what_the_file_says(tmp
     assert made.shares == (0.25, 1.0)
 
 
-def test_the_proposer_is_the_one_asked_for(tmp_path: Path) -> None:
-    from defender.build import build_proposer, build_space
+@pytest.mark.parametrize("name", ["tpe", "nsga2", "random", "exhaustive", "listed"])
+def test_the_proposer_is_the_one_asked_for(tmp_path: Path, name: str) -> None:
+    config = settings(tmp_path, search={"proposer": name, "candidates": 8})
+    proposer = build_proposer(config, build_space(config))
+    kinds = {"exhaustive": Exhaustive, "listed": Listed}
+    assert isinstance(proposer, kinds.get(name, Sampled))
+    if isinstance(proposer, Sampled):
+        assert name in type(proposer.study.sampler).__name__.lower().replace("ii", "2")
 
-    sampled, listed = (settings(tmp_path, search={"proposer": name}) for name in ("sampled", "listed"))
-    assert isinstance(build_proposer(sampled, build_space(sampled)), Sampled)
-    assert isinstance(build_proposer(listed, build_space(listed)), Listed)
+
+def test_a_space_too_large_for_an_exhaustive_search_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="at most 6 candidates"):
+        prepare(settings(tmp_path, space="clauses", search={"proposer": "exhaustive", "candidates": 6, "items": 8}))
 
 
 def test_every_exporter_goes_by_its_own_name() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -249,3 +250,35 @@ def test_a_missing_opening_or_seed_is_asked_for(tmp_path: Path) -> None:
         load_space(write(tmp_path, "version: 1\n"))
     with pytest.raises(SpaceError, match="expected at least one seed"):
         load_space(write(tmp_path, "version: 1\nopening: {plain: Hello.}\n"))
+
+
+@pytest.mark.parametrize("orders", [False, True])
+def test_the_size_of_a_space_is_the_number_of_its_choices(orders: bool) -> None:
+    for limit in range(4):
+        small = replace(WIDE, clauses=dict(list(WIDE.clauses.items())[:3]), max_clauses=limit)
+        found = list(small.everything(orders=orders))
+        assert len(found) == len(set(found)) == small.size(orders=orders)
+
+
+def test_the_size_of_a_huge_space_is_known_at_once() -> None:
+    assert WIDE.size(orders=True) > 10**9
+
+
+def test_a_grown_space_says_everything_it_said_and_more() -> None:
+    grown = WIDE.with_clauses({"new": "Weigh every word."})
+    seeds = [grown.render(choice).digest for choice in WIDE.seeds.values()]
+    assert seeds == [candidate.digest for candidate in WIDE.seed_candidates()]
+    said = grown.render(Choice("plain", (("tone", "friendly"), ("new", "written"))))
+    assert said.before.endswith("Keep the conversation friendly and short. Weigh every word.")
+    assert "new" not in WIDE.clauses
+
+
+@pytest.mark.parametrize(("limit", "grown"), [(6, 6), (11, 12), (20, 12)])
+def test_a_limit_on_clauses_stays_and_no_limit_stays_none(limit: int, grown: int) -> None:
+    assert replace(WIDE, max_clauses=limit).with_clauses({"new": "Weigh every word."}).max_clauses == grown
+
+
+@pytest.mark.parametrize(("idea", "text"), [("tone", "Weigh."), ("new", ""), ("new", " "), ("new", "Weigh. ")])
+def test_a_clause_the_space_cannot_take_is_refused(idea: str, text: str) -> None:
+    with pytest.raises(SpaceError, match=f"cannot take the clause '{idea}'"):
+        WIDE.with_clauses({idea: text})

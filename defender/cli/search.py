@@ -52,7 +52,7 @@ def search(
     candidates: Annotated[int | None, typer.Option(help="The most candidates to measure.")] = None,
     generation: Annotated[int | None, typer.Option(help="Candidates raced side by side.")] = None,
     finalists: Annotated[int | None, typer.Option(help="Candidates that go to confirm beside the seeds.")] = None,
-    proposer: Annotated[str | None, typer.Option(help="'sampled' (Optuna) or 'listed' (the seeds only).")] = None,
+    proposer: Annotated[str | None, typer.Option(help="tpe (default), nsga2, random, exhaustive, listed.")] = None,
     min_utility: Annotated[str | None, typer.Option(help="Floor: percent ('60') or 'Original-1'.")] = None,
     min_safety: Annotated[str | None, typer.Option(help="Floor: percent ('90') or 'Original-1'.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seeds the proposer.")] = None,

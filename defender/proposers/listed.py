@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from defender.proposers.told import Told
 from defender.records import Candidate, Trial
 
 
@@ -18,7 +19,7 @@ class Listed:
         self._waiting: dict[str, Candidate] = {}
         for candidate in candidates:
             self._waiting.setdefault(candidate.digest, candidate)
-        self._told: set[str] = set()
+        self._told = Told()
 
     def ask(self, n: int) -> Sequence[Candidate]:
         """Propose the next n of the list; fewer at its end."""
@@ -30,10 +31,5 @@ class Listed:
         Raises:
             ValueError: a candidate is told a second time; nothing of this call was taken in.
         """
-        digests = [trial.candidate.digest for trial in trials]
-        for place, trial in enumerate(trials):
-            if digests[place] in self._told or digests[place] in digests[:place]:
-                raise ValueError(f"candidate {trial.candidate.name} was told before; tell every candidate exactly once")
-        for digest in digests:
-            self._told.add(digest)
+        for digest in self._told.take(trials):
             self._waiting.pop(digest, None)

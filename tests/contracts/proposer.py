@@ -8,7 +8,8 @@ from zlib import crc32
 
 import pytest
 
-from defender.contracts import Proposer
+from defender.contracts import GrowingProposer, Proposer
+from defender.errors import SpaceError
 from defender.records import Candidate, Interval, PBEstimate, Trial
 
 FOREIGN = Candidate("Nobody here wrote this.", label="foreign", origin="file")
@@ -116,3 +117,65 @@ class ProposerContract(ABC):
         with pytest.raises(ValueError, match="exactly once"):
             proposer.tell([measured(other), measured(other)])
         proposer.tell([measured(other)])
+
+
+class GrowingContract(ProposerContract):
+    """The obligations of `defender.contracts.GrowingProposer`. The space that is made takes any new clause."""
+
+    @abstractmethod
+    def make(self) -> GrowingProposer:
+        """Return a fresh proposer, each time with the same seed."""
+
+    def played(self) -> tuple[GrowingProposer, list[str]]:
+        """Ask and tell, grow, ask and tell again; return what was proposed, in order."""
+        proposer = self.make()
+        before = self.play(proposer, (2, 3))
+        proposer.grow({"new_1": "Weigh every word.", "new_2": "Take your time."})
+        return proposer, [*before, *self.play(proposer, (3, 2, 4))]
+
+    def test_it_is_a_growing_proposer(self) -> None:
+        assert isinstance(self.make(), GrowingProposer)
+
+    def test_what_was_proposed_before_growing_is_not_proposed_again(self) -> None:
+        _, proposed = self.played()
+        assert len(proposed) == len(set(proposed)) == 14
+
+    def test_the_same_asks_tells_and_growths_give_the_same_proposals(self) -> None:
+        assert self.played()[1] == self.played()[1]
+
+    def test_every_new_clause_is_said_and_everything_old_still_is(self) -> None:
+        proposer = self.make()
+        self.play(proposer, (4,))
+        proposer.grow({"new_1": "Weigh every word."})
+        texts = []
+        while batch := proposer.ask(16):
+            texts += [candidate.system("") for candidate in batch]
+            proposer.tell([measured(candidate) for candidate in batch])
+        new = [text for text in texts if "Weigh every word." in text]
+        assert new
+        assert len(texts) - len(new) == self.size - 4
+
+    def test_an_exhausted_proposer_goes_on_after_growing(self) -> None:
+        proposer = self.make()
+        self.play(proposer, [self.size + 1])
+        assert not proposer.ask(1)
+        proposer.grow({"new_1": "Weigh every word."})
+        assert "Weigh every word." in proposer.ask(1)[0].system("")
+
+    def test_candidates_asked_before_growing_may_be_told_after_it(self) -> None:
+        proposer = self.make()
+        waiting = proposer.ask(3)
+        proposer.grow({"new_1": "Weigh every word."})
+        proposer.tell([measured(waiting[0]), unmeasured(waiting[1])])
+        again = {candidate.digest for candidate in proposer.ask(10)}
+        assert not again & {candidate.digest for candidate in waiting}
+        proposer.tell([measured(waiting[2])])
+
+    def test_a_clause_that_is_there_already_is_refused_and_nothing_changes(self) -> None:
+        proposer = self.make()
+        proposer.grow({"new_1": "Weigh every word."})
+        with pytest.raises(SpaceError, match="new_1"):
+            proposer.grow({"new_2": "Take your time.", "new_1": "Again."})
+        with pytest.raises(SpaceError, match="white space"):
+            proposer.grow({"new_3": " Padded."})
+        assert self.play(proposer, (5,))

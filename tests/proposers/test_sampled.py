@@ -13,22 +13,14 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from defender.errors import ConfigError, StoreError
-from defender.proposers.sampled import UNMEASURED_GAP, Sampled, SamplerName
+from defender.errors import ConfigError
+from defender.proposers.outcome import UNMEASURED_GAP
+from defender.proposers.sampled import Sampled
+from defender.proposers.samplers import SamplerName
 from defender.records import Candidate, Trial
-from defender.space import Choice, Space, load_space
-from tests.contracts.proposer import FOREIGN, ProposerContract, estimate, measured, unmeasured
-
-SMALL = Space(
-    "small",
-    {"plain": "You are an assistant.", "fair": "You are fair."},
-    {"kind": {"a": "Be kind.", "b": "Stay kind."}, "calm": {"a": "Be calm."}},
-    2,
-    ("last", "before_clauses"),
-    {"Original": Choice("plain"), "Kind": Choice("plain", (("kind", "b"),))},
-)
-WIDE = load_space(Path(__file__).parents[2] / "search_spaces" / "clauses.yaml")
-PAPER = load_space(Path(__file__).parents[2] / "search_spaces" / "paper.yaml")
+from defender.space import Choice
+from tests.contracts.proposer import FOREIGN, GrowingContract, estimate, measured, unmeasured
+from tests.proposers.spaces import COMPACT, COMPACT_TEXTS, PAPER, SMALL, SMALL_TEXTS, WIDE
 
 
 def play(proposer: Sampled, rounds: int = 6, n: int = 4) -> list[Candidate]:
@@ -40,16 +32,20 @@ def play(proposer: Sampled, rounds: int = 6, n: int = 4) -> list[Candidate]:
     return proposed
 
 
-class SampledContract(ProposerContract):
+class SampledContract(GrowingContract):
     sampler: SamplerName
-    size = 2 * (1 + 2 * 3 + 2 * 4)  # openings x (no clause; one of 3 in 2 places; 2 x 1 pairs in 2 orders, 2 places)
+    size = COMPACT_TEXTS
 
     def make(self) -> Sampled:
-        return Sampled(SMALL, seed=3, n_startup=4, sampler=self.sampler)
+        return Sampled(COMPACT, seed=3, n_startup=4, sampler=self.sampler)
 
 
 class TestSampledByTPE(SampledContract):
     sampler = "tpe"
+
+
+class TestSampledByNSGA2(SampledContract):
+    sampler = "nsga2"
 
 
 class TestSampledAtRandom(SampledContract):
@@ -115,14 +111,14 @@ def test_nothing_stays_running_and_every_told_trial_has_constraints() -> None:
     proposer = Sampled(SMALL, seed=3, n_startup=4)
     play(proposer, rounds=9)
     trials = proposer.study.trials
-    assert len(trials) > SampledContract.size, "the sampler repeated itself, so duplicates were settled too"
+    assert len(trials) > SMALL_TEXTS, "the sampler repeated itself, so duplicates were settled too"
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
     assert {frozenset(trial.constraints) for trial in trials} == {frozenset({"utility", "safety", "measured"})}
 
 
 def test_a_duplicate_of_a_pending_candidate_is_settled_with_it() -> None:
     proposer = Sampled(SMALL, seed=3)
-    batch = proposer.ask(SampledContract.size)
+    batch = proposer.ask(SMALL_TEXTS)
     assert any(trial.state == TrialState.RUNNING for trial in proposer.study.trials)
     proposer.tell([measured(candidate) for candidate in batch])
     by_text: dict[str, set[float]] = {}
@@ -130,7 +126,7 @@ def test_a_duplicate_of_a_pending_candidate_is_settled_with_it() -> None:
         assert trial.state == TrialState.COMPLETE
         by_text.setdefault(trial.user_attrs["candidate"], set()).add(trial.values[0])
     assert {len(values) for values in by_text.values()} == {1}
-    assert len(by_text) == SampledContract.size < len(proposer.study.trials)
+    assert len(by_text) == SMALL_TEXTS < len(proposer.study.trials)
 
 
 def told_one(trial: Trial) -> optuna.trial.FrozenTrial:
@@ -208,45 +204,22 @@ def test_a_foreign_text_the_space_cannot_say_is_remembered_but_not_modelled(part
         proposer.tell([measured(FOREIGN)])
 
 
-def test_a_storage_holds_the_finished_trials_once_each(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/optuna.db"
-    for _ in range(2):  # a replay replaces the study, it does not add to it
-        proposer = Sampled(SMALL, 3, url, "mine")
-        batch = proposer.ask(4)
-        proposer.tell([*map(measured, batch[:2]), unmeasured(batch[2])])
-    copied = optuna.load_study(study_name="mine", storage=url).trials
-    assert sorted(trial.user_attrs["candidate"] for trial in copied) == sorted(c.id for c in batch[:3])
-    assert sorted(trial.state.name for trial in copied) == ["COMPLETE", "COMPLETE", "FAIL"]
-    assert all(trial.constraints for trial in copied)
-    assert all(trial.system_attrs["constraints"] for trial in copied), "optuna-dashboard 0.21 reads this list"
-
-
-def test_a_storage_does_not_change_what_is_proposed(tmp_path: Path) -> None:
-    stored = Sampled(SMALL, 3, f"sqlite:///{tmp_path}/optuna.db")
-    assert play(stored, rounds=2) == play(Sampled(SMALL, 3), rounds=2)
-
-
-def test_a_storage_in_a_missing_folder_says_so(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"no folder .*absent"):
-        Sampled(SMALL, 0, f"sqlite:///{tmp_path}/absent/optuna.db")
-
-
 def test_an_unknown_sampler_is_named() -> None:
-    with pytest.raises(ConfigError, match="no sampler 'cma'; choose one of tpe, random"):
+    with pytest.raises(ConfigError, match="no sampler 'cma'; choose one of tpe, nsga2, random"):
         Sampled(SMALL, 0, sampler="cma")  # type: ignore[arg-type]
 
 
 QUIET = """
 from tests.proposers.test_sampled import SMALL, Sampled, play
-import optuna, sys
-play(Sampled(SMALL, 3, f"sqlite:///{sys.argv[1]}/optuna.db"), rounds=1)
+import optuna
+play(Sampled(SMALL, 3), rounds=1)
 assert optuna.logging.get_verbosity() == optuna.logging.INFO
 """
 
 
-def test_nothing_is_printed_and_the_loggers_of_the_process_are_left_alone(tmp_path: Path) -> None:
+def test_nothing_is_printed_and_the_loggers_of_the_process_are_left_alone() -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "always::UserWarning", "-c", QUIET, str(tmp_path)],
+        [sys.executable, "-W", "always::UserWarning", "-c", QUIET],
         capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert done.stdout + done.stderr == ""
@@ -286,3 +259,54 @@ def best_found(sampler: SamplerName, world: int, n: int = 72) -> float:
 def test_tpe_finds_fairer_prompts_than_random_search() -> None:
     found = {sampler: [best_found(sampler, world) for world in range(4)] for sampler in ("random", "tpe")}
     assert np.mean(found["tpe"]) < np.mean(found["random"]) - 0.3, found
+
+
+def test_a_breeding_sampler_finds_fairer_prompts_than_random_search() -> None:
+    found = {sampler: [best_found(sampler, world) for world in range(4)] for sampler in ("random", "nsga2")}
+    assert np.mean(found["nsga2"]) < np.mean(found["random"]) - 0.3, found
+
+
+def grown(sampler: SamplerName) -> Sampled:
+    """Play eight rounds, grow by a clause, and play one more."""
+    proposer = Sampled(WIDE, seed=2, sampler=sampler, n_startup=6)
+    play(proposer, rounds=8)
+    proposer.grow({"new": "Weigh every word."})
+    play(proposer, rounds=1)
+    return proposer
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+def test_after_growing_every_earlier_trial_says_the_new_clause_was_off(sampler: SamplerName) -> None:
+    before, *_, after = grown(sampler).study.trials[:32], grown(sampler).study.trials[32:]
+    assert {trial.params["clause_new"] for trial in before} == {False}
+    assert True in {trial.params["clause_new"] for trial in after}
+    assert len({frozenset(trial.distributions.items()) for trial in (*before, *after)}) == 1, "all are modelled jointly"
+    assert all(trial.constraints for trial in (*before, *after))
+
+
+def test_a_new_clause_is_first_said_after_the_best_prompt_so_far() -> None:
+    proposer = Sampled(WIDE, seed=2)
+    play(proposer)
+    best = proposer.study.best_trial.user_attrs["text"].removesuffix(" {identity}")
+    proposer.grow({"new_1": "Weigh every word.", "new_2": "Take your time."})
+    first, second = proposer.ask(2)
+    ideas = [slot for slot, _ in first.parts if slot.startswith("clause:")]
+    assert ideas[-1] == "clause:new_1"
+    assert first.before.endswith("Weigh every word.")
+    assert second.before.endswith("Take your time.")
+    assert len(ideas) <= WIDE.max_clauses
+    assert best.startswith(first.before.removesuffix(" Weigh every word."))
+
+
+def test_growing_keeps_the_generations_of_a_breeding_sampler() -> None:
+    generations = [t.system_attrs.get("NSGAIISampler:generation") for t in grown("nsga2").study.trials]
+    assert max(g for g in generations[:32] if g is not None) >= 3
+    assert {g for g in generations[32:] if g is not None} >= {max(g for g in generations[:32] if g is not None)}
+
+
+def test_a_space_that_may_say_no_clause_grows_in_vain() -> None:
+    mute = replace(SMALL, max_clauses=0, seeds={"Original": Choice("plain")})
+    proposer = Sampled(mute, seed=0)
+    assert len(proposer.ask(9)) == 2
+    proposer.grow({"new": "Weigh every word."})
+    assert not proposer.ask(1)
