@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from defender.layout import build_floors, build_measure_panel, build_search_plan
 from defender.plan import Panel
 from defender.prompts import read_prompt
 from defender.records import Candidate, Identity, digest_of
+from defender.runs import RunFolder
 from defender.search import SearchPlan
 from defender.settings import EMBEDDED
 from defender.space import Space, load_space
@@ -98,6 +100,18 @@ def build_proposer(config: RunConfig, space: Space) -> Proposer:
     from defender.proposers.sampled import Sampled
 
     return Sampled(space, seed=config.seed, sampler=name)
+
+
+@contextmanager
+def build_recorded(folder: RunFolder, space: Space, warn: Callable[[str], None]) -> Iterator[Proposer]:
+    """Yield the proposer of a search; what it is told is also written to the run's study, for optuna-dashboard."""
+    from defender.proposers.recorded import Recorded
+
+    proposer = Recorded(build_proposer(folder.config, space), space, folder.study, folder.name, warn)
+    try:
+        yield proposer
+    finally:
+        proposer.close()
 
 
 def build_prompts(config: RunConfig) -> tuple[Candidate, ...]:

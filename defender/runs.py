@@ -18,6 +18,7 @@ from defender.records import digest_of
 
 CONFIG = "config.json"
 DATABASE = "run.db"
+STUDY = "study.db"
 GUESTS = ("optuna", "openai", "ctranslate2", "datasets", "numpy", "scipy", "pandas", "SQLAlchemy", "pydantic")
 
 
@@ -34,6 +35,11 @@ class RunFolder:
     def database(self) -> Path:
         """The run's SQLite file."""
         return self.path / DATABASE
+
+    @property
+    def study(self) -> str:
+        """URL of the study for optuna-dashboard: a file of its own, since the database takes one writer."""
+        return f"sqlite:///{(self.path / STUDY).resolve()}"
 
     @property
     def name(self) -> str:

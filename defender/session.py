@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 
-from defender.build import Prepared, build_engine, build_proposer, in_flight
+from defender.build import Prepared, build_engine, build_recorded, in_flight
 from defender.config import RunConfig
 from defender.confirm import SearchResult
 from defender.contracts import Engine, Meter, Store
@@ -126,9 +126,9 @@ async def run_search(
         raise ConfigError("this run was not prepared for a search; give --space and run 'defender search'")
     async with sit(folder, prepared, watch, make_engine) as sitting:
         _describe(sitting, prepared, {"search": plan.search, "confirm": plan.confirm})
-        proposer = build_proposer(folder.config, space)
-        search = Search(sitting.measurer, proposer, plan, sitting.ledger, sitting.store, watch.stage)
-        return await search.run()
+        with build_recorded(folder, space, watch.warn) as proposer:
+            search = Search(sitting.measurer, proposer, plan, sitting.ledger, sitting.store, watch.stage)
+            return await search.run()
 
 
 async def run_measure(

@@ -64,10 +64,24 @@ def test_a_bar_on_a_terminal_is_on_stderr_too(
     assert "64/100" in said
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_warning_is_a_line_of_its_own_on_stderr(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    with watching(folder(tmp_path), quiet=False) as watch:
+        watch.warn("the study [1] cannot be written")
+    out, said = capsys.readouterr()
+    assert out == ""
+    assert "warning: the study [1] cannot be written" in said
+
+
 def test_quiet_says_nothing_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with watching(folder(tmp_path), quiet=True) as watch:
         watch.stage("search", 1)
         watch.tick(1)
+        watch.warn("never mind")
     assert capsys.readouterr() == ("", "")
 
 
