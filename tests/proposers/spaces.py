@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from defender.records import Candidate
 from defender.space import Choice, Space, load_space
 
 SMALL = Space(
@@ -23,3 +24,10 @@ COMPACT_TEXTS = SMALL_TEXTS // 2
 
 WIDE = load_space(Path(__file__).parents[2] / "search_spaces" / "clauses.yaml")
 PAPER = load_space(Path(__file__).parents[2] / "search_spaces" / "paper.yaml")
+
+
+def point(candidate: Candidate) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return the opening and the clauses of a candidate from a space."""
+    choice = Choice.of(candidate)
+    assert choice is not None
+    return choice.opening, choice.clauses
