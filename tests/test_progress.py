@@ -81,7 +81,6 @@ def test_quiet_says_nothing_at_all(tmp_path: Path, capsys: pytest.CaptureFixture
     with watching(folder(tmp_path), quiet=True) as watch:
         watch.stage("search", 1)
         watch.tick(1)
-        watch.warn("never mind")
     assert capsys.readouterr() == ("", "")
 
 
