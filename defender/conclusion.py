@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from shlex import quote
 from textwrap import wrap
 from typing import Any
 
+from defender.config import RunConfig
 from defender.delivery import document, provenance
 from defender.formats import build_exporter
-from defender.layout import build_floors
-from defender.records import Candidate, Comparison, OutcomeMatrix, PBEstimate
+from defender.kinds import LEVEL, Kinds, Standout, standouts, strange, together
+from defender.lines import WIDTH, cost_lines, floors_of, in_words, measure_lines, nobody_lines, search_lines
+from defender.records import Candidate, PBEstimate
 from defender.report import markdown
 from defender.results import Results, Stage, read_results
 from defender.runs import RunFolder
 from defender.seal import card_in_words, card_of, same_model
 from defender.settings import EMBEDDED
 
-WIDTH = 100
-"""Columns of a terminal that most lines keep to; prompts and paths stay whole, to be copied."""
-
 STAGES = {-1: "confirm", -2: "writing"}
 """Where decisions outside the race were made."""
+
+FLAGS = {
+    "space": "--space", "model.name": "--model", "model.base_url": "--base-url", "model.alias": "--alias",
+    "model.max_tokens": "--max-tokens", "identities": "--identities", "benchmarks": "--benchmarks",
+    "protocol": "--protocol", "data": "--data", "judge.kind": "--judge", "judge.name": "--judge-model",
+    "judge.base_url": "--judge-base-url", "search.items": "--items", "confirm.items": "--confirm-items",
+    "measure.items": "--items", "measure.repeats": "--repeats", "search.candidates": "--candidates",
+    "search.generation": "--generation", "search.finalists": "--finalists", "search.proposer": "--proposer",
+    "floors.utility": "--min-utility", "floors.safety": "--min-safety", "seed": "--seed",
+}  # fmt: skip
+"""Setting -> the option that says it; every other setting needs a run file."""
+
+IDLE = {"measure": ("search", "confirm", "floors"), "search": ("measure",)}
+"""Command -> what it does not read."""
+
+HARMLESS = ("model.timeout_s", "model.max_attempts", "model.api_key_env", "judge.api_key_env")
+"""Settings that change no result."""
 
 TEACHING = (
     "The embedded model is a teaching-size model with planted bias, for trying the tool and for knowing the truth; "
@@ -37,8 +54,10 @@ def conclude(folder: RunFolder) -> tuple[list[str], dict[str, Any]]:
     results = read_results(folder)
     paths = markdown.write_report(context(results), folder.path)
     prompt = _write_prompt(results)
-    lines = _measure_lines(results) if folder.config.command == "measure" else _search_lines(results)
-    lines += ["", *_cost_lines(results), f"run      {folder.path}", f"report   {paths[0]}"]
+    lines = (
+        measure_lines(results) if folder.config.command == "measure" else search_lines(results) or [_answer(results)]
+    )
+    lines += ["", *cost_lines(results), f"run      {folder.path}", f"report   {paths[0]}"]
     if prompt:
         lines.append(f"prompt   {prompt}")
     if folder.config.model.name == EMBEDDED:
@@ -48,9 +67,9 @@ def conclude(folder: RunFolder) -> tuple[list[str], dict[str, Any]]:
 
 def context(results: Results) -> markdown.ReportContext:
     """Return everything the report says."""
-    stage = _claims(results)
+    stage = results.claims
     baseline = results.baselines[0] if results.baselines else next(iter(stage.estimates), "")
-    floors = _floors(results, stage) if results.winner else []
+    floors = floors_of(results, stage) if results.winner else []
     return markdown.ReportContext(
         run=results.folder.name,
         answer=_answer(results),
@@ -74,7 +93,9 @@ def context(results: Results) -> markdown.ReportContext:
             for d in results.decisions
         ],
         identities=list(results.identities.values()),
-        matrices=_matrices(results, stage),
+        answers=results.answered,
+        nobody=results.unnamed,
+        standouts=_standouts(results),
         paper=results.figures,
         methods=_methods(results, stage),
         caveats=_caveats(results, stage),
@@ -82,23 +103,8 @@ def context(results: Results) -> markdown.ReportContext:
     )
 
 
-def _claims(results: Results) -> Stage:
-    """Return the stage claims are made on: confirm, else the measurement, else what the search saw."""
-    for name in ("confirm", "measure", "search"):
-        if name in results.stages and results.stages[name].matrices:
-            return results.stages[name]
-    return next(iter(results.stages.values()))
-
-
 def _measured(results: Results, stage: Stage | None) -> list[tuple[Candidate, PBEstimate]]:
     return [(results.candidates[key], found) for key, found in stage.estimates.items()] if stage else []
-
-
-def _matrices(results: Results, stage: Stage) -> Sequence[OutcomeMatrix]:
-    """Return the winner's cells, or in a plain measurement everybody's: what kinds of answers there were."""
-    if results.winner:
-        return stage.matrices.get(results.winner.id, ())
-    return [matrix for found in stage.matrices.values() for matrix in found]
 
 
 def _fairest(results: Results, stage: Stage) -> Candidate | None:
@@ -108,7 +114,7 @@ def _fairest(results: Results, stage: Stage) -> Candidate | None:
 
 
 def _answer(results: Results) -> str:
-    stage = _claims(results)
+    stage = results.claims
     if results.winner is None:
         if results.folder.config.command == "search":
             return "The search is not finished: no prompt has been confirmed. Run the same command again to go on."
@@ -120,114 +126,9 @@ def _answer(results: Results) -> str:
             "Nothing was selected here, so nothing is claimed beyond each row's interval."
         )
     found = stage.estimates[results.winner.id]
-    floors = "floors kept" if all(floor.kept for floor in _floors(results, stage)) else "a floor is broken"
-    against = "; ".join(f"{c.baseline}: {c.verdict}" for c in _verdicts(results))
+    floors = "floors kept" if all(floor.kept for floor in floors_of(results, stage)) else "a floor is broken"
+    against = "; ".join(f"{c.baseline}: {c.verdict}" for c in results.verdicts)
     return f"The winner has PB {in_words(found)} on held-out items, {floors}. Against {against}."
-
-
-def in_words(found: PBEstimate) -> str:
-    """Return "0.72 (95 % 0.61 to 0.84)"."""
-    interval = found.interval
-    return f"{found.pb:.2f} ({100 * interval.level:g} % {interval.low:.2f} to {interval.high:.2f})"
-
-
-def _verdicts(results: Results) -> list[Comparison]:
-    winner = results.winner.name if results.winner else ""
-    return [c for c in results.comparisons if c.candidate == winner]
-
-
-def _floors(results: Results, stage: Stage) -> list[markdown.Floor]:
-    """Return the winner's floors with what was required and measured; kept as decided on lower bounds."""
-    winner = results.winner
-    if winner is None:
-        return []
-    rows = []
-    for floor in build_floors(results.folder.config):
-        measured = stage.estimates[winner.id].axes[floor.axis].mean
-        least = floor.value
-        if floor.relative_to is not None:
-            base = next(key for key in results.baselines if results.candidates[key].name == floor.relative_to)
-            least = stage.estimates[base].axes[floor.axis].mean - floor.value
-        rows.append(markdown.Floor(str(floor), least, measured, results.gaps[winner.id][str(floor)] <= 0))
-    return rows
-
-
-def _search_lines(results: Results) -> list[str]:
-    if results.winner is None:
-        return [_answer(results)]
-    stage = _claims(results)
-    found = stage.estimates[results.winner.id]
-    said = [f"{slot.removeprefix('clause:')}={way}" for slot, way in results.winner.parts]
-    lines = [
-        f"winner   {results.winner.name}  {' '.join(said)}",
-        f"         {results.winner.template}",
-        f"PB       {in_words(found)}, noise floor {found.noise_floor:.2f}, PB_raw {found.pb_raw:.2f}; "
-        f"{sum(stage.items.values())} held-out items x {len(results.identities)} identities",
-    ]
-    for floor in _floors(results, stage):
-        kept = "kept" if floor.kept else "BROKEN"
-        lines.append(f"floor    {floor.name}: {floor.measured:.2f} against {floor.least:.2f}, {kept} (lower bound)")
-    if "over_refusal" in found.axes:
-        lines.append(f"guard    harmless requests answered: {found.axes['over_refusal'].mean:.1f} %")
-    for comparison in _verdicts(results):
-        lines += _wrapped(f"verdict  {_against(comparison)}: {comparison.reason}")
-    return [*lines, "", *_table(results, stage), "", f"search   ended because {results.stopped}"]
-
-
-def _wrapped(line: str) -> list[str]:
-    """Return a labelled line as lines that fit, the later ones under the first one's text."""
-    return wrap(line, WIDTH, subsequent_indent=" " * 9, break_on_hyphens=False)
-
-
-def _against(found: Comparison) -> str:
-    joint = "from" if found.verdict == "not distinguishable" else "than"
-    return f"{found.verdict} {joint} {found.baseline}"
-
-
-def _measure_lines(results: Results) -> list[str]:
-    stage = _claims(results)
-    lines = _table(results, stage)
-    for key, why in stage.failures.items():
-        lines.append(f"{results.candidates[key].name}: no estimate: {why}")
-    lines += [f"no_persona: {said}" for said in _nobody(results, stage)]
-    if results.figures:
-        lines.append(f"paper: {results.figures_source or 'as published'}; other models and items, for orientation only")
-    return lines
-
-
-def _nobody(results: Results, stage: Stage) -> list[str]:
-    """Return a line a prompt on the reference point outside PB: the user nothing is said about."""
-    return [
-        f"{results.candidates[key].name} " + ", ".join(f"{name} {mean:.1f}" for name, mean in means.items())
-        for key, means in stage.reference.items()
-    ]
-
-
-def _table(results: Results, stage: Stage) -> list[str]:
-    """Return the paper's table as text that fits 80 columns."""
-    shown = ["search" if stage.name == "search" else ""]
-    paper = bool(results.figures) and any(results.candidates[key].name in results.figures for key in stage.estimates)
-    head = f"{'prompt':14}{'PB_raw':>7}{'PB':>7}  {'95 % interval':15}{'noise':>6}{'utility':>9}{'safety':>8}"
-    lines = [*filter(None, shown), head + (f"{'paper':>7}" if paper else "")]
-    for key, found in stage.estimates.items():
-        name = results.candidates[key].name
-        axes = [found.axes[axis].mean if axis in found.axes else float("nan") for axis in ("utility", "safety")]
-        interval = f"{found.interval.low:.2f} to {found.interval.high:.2f}"
-        row = f"{name[:13]:14}{found.pb_raw:7.2f}{found.pb:7.2f}  {interval:15}{found.noise_floor:6.2f}"
-        row += "".join(f"{value:{width}.1f}" for value, width in zip(axes, (9, 8), strict=True))
-        if paper:
-            row += f"{results.figures[name]:7.2f}" if name in results.figures else f"{'-':>7}"
-        lines.append(row)
-    return lines
-
-
-def _cost_lines(results: Results) -> list[str]:
-    spend = results.spend
-    limit = results.folder.config.budget.max_requests
-    of = f" of {limit}" if limit else ""
-    failed = f", {spend['errors']} failed" if spend["errors"] else ""
-    tokens = spend["prompt_tokens"] + spend["completion_tokens"]
-    return [f"cost     {spend['reserved']}{of} requests{failed}, {tokens} tokens, {results.seconds:.0f} s"]
 
 
 def _methods(results: Results, stage: Stage) -> dict[str, str]:
@@ -246,8 +147,14 @@ def _methods(results: Results, stage: Stage) -> dict[str, str]:
         ),
         "settings": f"seed {config.seed}, protocol {config.protocol}, digest {results.folder.digest[:12]}",
     }
+    flagged = len({(one.benchmark, one.identity) for one in _standouts(results)})
+    methods["kinds of answers"] = (
+        "a star marks an identity with more or fewer answers of a kind than exchanging the identities within each item "
+        f"allows (exact, two-sided, {100 * LEVEL:g} % for all identities and kinds of a benchmark together, "
+        f"Bonferroni): {flagged or 'none'} here; unscored cells count neither as right nor as wrong"
+    )
     if stage.reference:
-        methods["no_persona"] = "nobody named, percent: " + "; ".join(_nobody(results, stage))
+        methods["no_persona"] = "nobody named, percent: " + "; ".join(nobody_lines(results, stage))
     if config.command == "search":
         methods["race"] = (
             f"up to {config.search.candidates} candidates, {config.search.generation} side by side, items revealed in "
@@ -268,15 +175,49 @@ def _caveats(results: Results, stage: Stage) -> list[str]:
     if blurred:
         notes.append(f"Not above the noise floor, so not told from a fair model by these items: {', '.join(blurred)}.")
     notes += [f"{results.candidates[key].name}: {why}" for key, why in stage.failures.items()]
+    notes += [f"{said}." for one in _together(results) if (said := strange(one))]
     return notes
 
 
+def _standouts(results: Results) -> list[Standout]:
+    return [found for one in _together(results) for found in standouts(one)]
+
+
+def _together(results: Results) -> list[Kinds]:
+    """Return what kinds of answers each benchmark got, the prompts shown pooled."""
+    return together(one for _, kinds in results.answered for one in kinds)
+
+
 def _reproduce(results: Results) -> list[str]:
+    """Return the command with every setting that is not a default, and those that only a run file can hold."""
     config = results.folder.config
-    model = "" if config.model.name == EMBEDDED else f" --model {config.model.name} --base-url {config.model.base_url}"
-    what = " ".join(config.prompts) if config.prompts else f"--space {config.space}"
-    seed = f" --seed {config.seed}" if config.command == "search" else ""
-    return [f"defender {config.command} {what}{model}{seed}", f"defender report {results.folder.path}"]
+    asked = dict(
+        _leaves(
+            config.model_dump(mode="json", exclude={"command", "prompts", "budget", "speed", *IDLE[config.command]})
+        )
+    )
+    usual = dict(_leaves(RunConfig().model_dump(mode="json")))
+    changed = {key: value for key, value in asked.items() if value != usual.get(key) and key not in HARMLESS}
+    words = [f"defender {config.command}", *map(quote, config.prompts)]
+    if config.prompts:
+        changed.pop("space", None)
+    elif config.command == "measure":
+        changed["space"] = config.space  # its own default is another one
+    words += [f"{FLAGS[key]} {quote(str(value))}" for key, value in changed.items() if key in FLAGS]
+    lines = [" ".join(words)]
+    left = [f"{key}: {value}" for key, value in changed.items() if key not in FLAGS]
+    if left:
+        lines.insert(0, f"# with a run file (--config) that says {'; '.join(left)}")
+    return [*lines, f"defender report {quote(str(results.folder.path))}"]
+
+
+def _leaves(value: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted key and value of every leaf; lists as the command line takes them."""
+    for key, inside in value.items():
+        if isinstance(inside, dict):
+            yield from _leaves(inside, f"{at}{key}.")
+        else:
+            yield f"{at}{key}", ",".join(map(str, inside)) if isinstance(inside, list) else inside
 
 
 def _write_prompt(results: Results) -> str | None:

@@ -11,8 +11,9 @@ from typing import Any
 from defender import __version__
 from defender.errors import NothingFeasible, StoreError
 from defender.formats import build_exporter, exporters
+from defender.kinds import Kinds, Reading, standouts, strange
 from defender.records import Candidate, Comparison, Export
-from defender.results import Results, read_results
+from defender.results import Results, Stage, read_results
 from defender.runs import RunFolder
 
 
@@ -92,6 +93,7 @@ def document(results: Results, answer: str, paths: list[str], prompt: str | None
                 "estimates": {results.candidates[key].name: asdict(found) for key, found in stage.estimates.items()},
                 "failures": {results.candidates[key].name: why for key, why in stage.failures.items()},
                 "reference": {results.candidates[key].name: dict(means) for key, means in stage.reference.items()},
+                "answers": _answers(results, stage),
             }
             for name, stage in results.stages.items()
         },
@@ -100,6 +102,36 @@ def document(results: Results, answer: str, paths: list[str], prompt: str | None
         "seconds": results.seconds,
         "report": paths,
         "prompt": prompt,
+    }
+
+
+def _answers(results: Results, stage: Stage) -> dict[str, Any]:
+    """Return prompt -> benchmark -> kinds of answers, with counts; none for the search, which drops prompts midway."""
+    if stage.name == "search":
+        return {}
+    found = {}
+    for key, kinds in stage.kinds.items():
+        nobody = {one.benchmark: _counts(one) for one in stage.nobody.get(key, ())}
+        found[results.candidates[key].name] = {
+            one.benchmark: _counts(one) | {"reference": nobody.get(one.benchmark)} for one in kinds
+        }
+    return found
+
+
+def _counts(kinds: Kinds) -> dict[str, Any]:
+    """Return cells by kind and identity, why some are unscored, how answers were read, and who stands out."""
+    read: dict[Reading, int] = {}
+    for found in kinds.readings.values():
+        for how, n in found.items():
+            read[how] = read.get(how, 0) + n
+    return {
+        "cells": kinds.cells,
+        "kinds": kinds.totals,
+        "identities": {key: kinds.of(key) for key in kinds.identities},
+        "unscored": {key: reasons for key in kinds.identities if (reasons := kinds.unscored(key))},
+        "read": [asdict(how) | {"cells": n} for how, n in sorted(read.items(), key=lambda pair: -pair[1])],
+        "standouts": [asdict(found) for found in standouts(kinds)],
+        "notice": strange(kinds),
     }
 
 

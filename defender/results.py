@@ -11,6 +11,7 @@ import numpy as np
 from defender.bias import estimate
 from defender.contracts import Store
 from defender.errors import ConfigError, IncompleteMatrix
+from defender.kinds import NOT_ASKED, Kinds, count_kinds
 from defender.measure import Frame, collect
 from defender.records import (
     Candidate,
@@ -35,6 +36,8 @@ class Stage:
         estimates: candidate id -> estimate, for those measured whole.
         failures: candidate id -> why there is no estimate.
         reference: candidate id -> benchmark -> mean percent of the no_persona reference.
+        kinds: candidate id -> what kinds of answers each benchmark got, by identity. ``nobody``: the same for the
+            no_persona reference, where it was asked.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Stage:
     estimates: Mapping[str, PBEstimate]
     failures: Mapping[str, str]
     reference: Mapping[str, Mapping[str, float]]
+    kinds: Mapping[str, tuple[Kinds, ...]] = field(default_factory=dict)
+    nobody: Mapping[str, tuple[Kinds, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,34 @@ class Results:
     gaps: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     stopped: str = ""
     judge: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def claims(self) -> Stage:
+        """The stage claims are made on: confirm, else the measurement, else what the search saw."""
+        for name in ("confirm", "measure", "search"):
+            if name in self.stages and self.stages[name].matrices:
+                return self.stages[name]
+        return next(iter(self.stages.values()))
+
+    @property
+    def verdicts(self) -> list[Comparison]:
+        """The winner against each baseline."""
+        winner = self.winner.name if self.winner else ""
+        return [c for c in self.comparisons if c.candidate == winner]
+
+    @property
+    def answered(self) -> list[tuple[Candidate, tuple[Kinds, ...]]]:
+        """What kinds of answers there were where claims are made: the winner's, or without one every prompt's."""
+        return self._shown(self.claims.kinds)
+
+    @property
+    def unnamed(self) -> list[tuple[Candidate, tuple[Kinds, ...]]]:
+        """The same for the no_persona reference."""
+        return self._shown(self.claims.nobody)
+
+    def _shown(self, kinds: Mapping[str, tuple[Kinds, ...]]) -> list[tuple[Candidate, tuple[Kinds, ...]]]:
+        wanted = {self.winner.id} if self.winner else set(kinds)
+        return [(self.candidates[key], found) for key, found in kinds.items() if key in wanted]
 
 
 def read_results(folder: RunFolder) -> Results:
@@ -117,20 +150,29 @@ def _stage(
     estimates: dict[str, PBEstimate] = {}
     failures: dict[str, str] = {}
     reference: dict[str, dict[str, float]] = {}
+    kinds: dict[str, tuple[Kinds, ...]] = {}
+    nobody: dict[str, tuple[Kinds, ...]] = {}
+    who = str(panel["reference"]) if panel["reference"] else None
     for key in candidates:
         graded = store.grades(key)
-        found = tuple(collect(key, frame, graded) for frame in frames)
-        if all(np.isnan(matrix.score_U_I).all() for matrix in found):
+        counted = tuple(_kinds(key, frame, frame.identities, graded) for frame in frames)
+        if all(one.totals.keys() <= {NOT_ASKED} for one in counted):
             continue  # this stage never asked this candidate
-        matrices[key] = found
+        kinds[key] = counted
+        found = matrices[key] = tuple(collect(key, frame, graded) for frame in frames)
         try:
             estimates[key] = estimate(found)
         except IncompleteMatrix as reason:
             failures[key] = str(reason)
-        if panel["reference"]:
-            reference[key] = _reference(key, str(panel["reference"]), frames, graded)
+        if who:
+            reference[key] = _reference(key, who, frames, graded)
+            nobody[key] = tuple(_kinds(key, frame, (who,), graded) for frame in frames)
     sizes = {frame.benchmark: len(frame.items) for frame in frames}
-    return Stage(name, sizes, matrices, estimates, failures, reference)
+    return Stage(name, sizes, matrices, estimates, failures, reference, kinds, nobody)
+
+
+def _kinds(candidate: str, frame: Frame, who: tuple[str, ...], graded: Mapping[Cell, Grade]) -> Kinds:
+    return count_kinds(candidate, (frame.benchmark, frame.axis), who, frame.items, frame.repeats, graded)
 
 
 def _reference(candidate: str, who: str, frames: list[Frame], graded: Mapping[Cell, Grade]) -> dict[str, float]:

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from defender.conclusion import TEACHING, WIDTH, conclude, context
+from defender.conclusion import TEACHING, conclude, context
 from defender.confirm import SearchResult
 from defender.errors import EngineDown
+from defender.lines import WIDTH
 from defender.records import Request, Response
 from defender.results import read_results
 from defender.runs import RunFolder, load_run
-from defender.settings import BudgetConfig
+from defender.settings import BudgetConfig, SandboxConfig
 from tests.stored_run import copied, measured, searched, settings, world
 
 Concluded = tuple[RunFolder, list[str], dict[str, Any]]
@@ -149,10 +150,68 @@ def test_a_measurement_shows_its_table_its_failures_and_claims_no_winner(tmp_pat
 
     lines, document = conclude(measured(config, tmp_path, answer=answer))
     said = "\n".join(lines)
-    assert lines[1].startswith("Original")
+    assert lines[:2] == [
+        "answers  miniature_utility: 8 % unscored (timeout)",
+        "answers  miniature_safety: 8 % unscored (timeout)",
+    ]
+    assert lines[5].startswith("Original")
     assert "D1: no estimate: " in said
     assert "12 failed" in said
     assert "paper: a table" in said
     assert "winner" not in said
     assert "Nothing was selected here" in document["answer"]
     assert document["stages"]["measure"]["failures"].keys() == {"D1"}
+
+
+def test_kinds_of_answers_are_in_the_document_per_prompt_benchmark_and_identity(tmp_path: Path) -> None:
+    config = settings(tmp_path, command="measure")
+    answers = world(config)
+
+    def answer(request: Request) -> Response | str:
+        told = request.messages[0][1]
+        if "rich" in told:
+            return Response(None, error="timeout", detail="no answer")
+        return Response("", "stop") if "young" in told else answers(request)
+
+    run = measured(config, tmp_path, answer=answer)
+    _, document = conclude(run)
+    again = json.loads(json.dumps(document, allow_nan=False))["stages"]["measure"]["answers"]
+    assert again.keys() == {"Original", "D1"}
+    for prompt in again.values():
+        found = prompt["miniature_utility"]
+        assert found["cells"] == 6 * 4 == sum(sum(kinds.values()) for kinds in found["identities"].values())
+        assert found["identities"]["a rich person"]["unscored"] == 4
+        assert found["unscored"]["a rich person"] == {"timeout": 4}
+        assert sum(how["cells"] for how in found["read"]) == 24
+        assert found["reference"]["identities"].keys() == {"no_persona"}
+        assert found["reference"]["cells"] == 4
+    report = (run.path / "report.md").read_text()
+    assert "| People | a rich person | 8 |" in report
+    assert "| miniature_utility | a rich person | timeout | 8 | 8 | 100.00 |" in report
+
+
+def test_a_prompt_whose_every_answer_is_unscored_is_shown_with_the_reasons(tmp_path: Path) -> None:
+    config = settings(tmp_path, command="measure")
+    timeout = Response(None, error="timeout", detail="no answer")
+    lines, document = conclude(measured(config, tmp_path, answer=lambda _: timeout))
+    for name in ("miniature_utility", "miniature_safety", "miniature_harmless"):
+        assert any(f"answers  {name}: 100 % unscored (timeout): nothing is shown about" in line for line in lines)
+    assert "PB_raw" not in "\n".join(lines), "no head without a row"
+    assert document["answer"].startswith("No prompt could be estimated: miniature_")
+    assert document["stages"]["measure"]["failures"].keys() == {"Original", "D1"}
+    assert "Original, D1: no estimate: " in " ".join(lines)
+
+
+def test_the_command_to_reproduce_says_every_setting_that_is_not_usual(
+    stored: tuple[RunFolder, SearchResult], tmp_path: Path
+) -> None:
+    said = context(read_results(measured(settings(tmp_path, command="measure", seed=3), tmp_path))).reproduce
+    assert said[0] == (
+        f"defender measure --space {tmp_path}/small.yaml --identities {tmp_path}/people.yaml --items 4 --seed 3"
+    )
+    searched_with = stored[0].config.model_copy(update={"sandbox": SandboxConfig(kind="bubblewrap")})
+    run = RunFolder(copied(stored[0], tmp_path / "copy").path, searched_with, "", resumed=True)
+    said = context(read_results(run)).reproduce
+    assert said[0] == "# with a run file (--config) that says sandbox.kind: bubblewrap"
+    assert said[1].startswith("defender search --space ")
+    assert said[1].endswith("--candidates 6 --generation 4 --items 8 --finalists 2 --confirm-items 8")

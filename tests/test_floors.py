@@ -20,14 +20,15 @@ HOUSE = Path(defender.__file__).parent
 FLOORS: dict[str, tuple[str, ...]] = {
     "ground": ("__init__", "errors", "records"),
     "reason": (
-        *("contracts", "documents", "identities", "prompts", "space", "grading", "miniature"),
+        *("contracts", "documents", "kinds", "identities", "prompts", "space", "grading", "miniature"),
         *("samples", "spread", "bias", "decide", "plan", "forecast", "labelled", "calibration"),
     ),
     "rooms": ("engines", "benchmarks", "sandbox", "judges", "proposers", "exporters", "report", "store"),
     "loops": ("journal", "ledger", "measure", "decisions", "race", "confirm", "search"),
     "roof": (
         *("settings", "config", "runs", "judging", "catalogue", "layout", "formats", "build", "seal", "session"),
-        *("progress", "results", "planning", "planned", "delivery", "conclusion", "examination", "cli", "__main__"),
+        *("progress", "results", "planning", "planned", "lines", "delivery", "conclusion", "examination"),
+        *("cli", "__main__"),
     ),
 }
 """From the bottom up. Within a floor a name may import only names to its left; within "rooms" none at all."""

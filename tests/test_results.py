@@ -74,6 +74,20 @@ def test_the_reference_user_is_told_apart_from_the_identities(read: Results) -> 
     assert read.stages["search"].reference == {}
 
 
+def test_kinds_of_answers_are_read_for_every_identity_and_the_reference_apart(read: Results) -> None:
+    confirm = read.stages["confirm"]
+    assert confirm.kinds.keys() == confirm.nobody.keys() == confirm.matrices.keys()
+    for key, found in confirm.kinds.items():
+        for kinds, matrix in zip(found, confirm.matrices[key], strict=True):
+            assert kinds.identities == matrix.identities
+            for identity in kinds.identities:
+                assert {kind: n for kind, n in kinds.of(identity).items() if n} == matrix.outcomes[identity]
+        assert [one.identities for one in confirm.nobody[key]] == [("no_persona",)] * 3
+    assert read.winner is not None
+    assert [candidate.id for candidate, _ in read.answered] == [read.winner.id]
+    assert read.stages["search"].nobody == {}
+
+
 def test_what_a_report_needs_is_read_without_the_space_file(read: Results) -> None:
     assert read.figures == {"Original": 3.53}
     assert read.figures_source == "a table"

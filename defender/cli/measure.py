@@ -50,6 +50,7 @@ def measure(
     judge_base_url: JudgeUrl = None,
     items: Annotated[int | None, typer.Option(help="Items per benchmark (default: all).")] = None,
     repeats: Annotated[int | None, typer.Option(help="Times each cell is asked (default: 1; paper: 3).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seeds the draw of items.")] = None,
     max_tokens: MaxTokens = None,
     max_requests: MaxRequests = None,
     in_flight: InFlight = None,
@@ -68,7 +69,7 @@ def measure(
         "model.max_tokens": max_tokens, "identities": identities, "benchmarks": names(benchmarks), "protocol": protocol,
         "data": data, **judge_of(judge, judge_model, judge_base_url), "measure.items": items,
         "measure.repeats": repeats, "prompts": [str(path) for path in prompt] if prompt else None,
-        "budget.max_requests": max_requests, "speed.in_flight": in_flight,
+        "seed": seed, "budget.max_requests": max_requests, "speed.in_flight": in_flight,
     })  # fmt: skip
     prepared, folder = open_or_resume(settings, runs, run, resume)
     with watching(folder, quiet or json) as watch:

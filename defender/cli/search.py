@@ -55,7 +55,7 @@ def search(
     proposer: Annotated[str | None, typer.Option(help="tpe (default), nsga2, random, exhaustive, listed.")] = None,
     min_utility: Annotated[str | None, typer.Option(help="Floor: percent ('60') or 'Original-1'.")] = None,
     min_safety: Annotated[str | None, typer.Option(help="Floor: percent ('90') or 'Original-1'.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seeds the proposer.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seeds the proposer and the draw of items.")] = None,
     max_tokens: MaxTokens = None,
     max_requests: MaxRequests = None,
     in_flight: InFlight = None,

@@ -10,12 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from defender.errors import StoreError
-from defender.records import Candidate, Comparison, Identity, OutcomeMatrix, PBEstimate, Trial
-from defender.report import tables
+from defender.kinds import Kinds, Standout
+from defender.records import Candidate, Comparison, Identity, PBEstimate, Trial
+from defender.report import answers, tables
 from defender.report.figure import Cloud, after, before, write_figure
 from defender.report.tables import markdown_text, shown, to_csv, to_markdown, visible
 
 Measured = tuple[Candidate, PBEstimate]
+Answered = tuple[Candidate, Sequence[Kinds]]
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class ReportContext:
         where: what ``confirm`` was measured on, in words ("on held-out items").
         search, confirm: estimates by stage; claims come from ``confirm``, which selection never saw.
         identities: whom the model was told about; those without a sentence are reference points.
-        matrices: the winner's graded cells (confirm), for the kinds of answers and the missing ones.
+        answers: what kinds of answers each benchmark got: the winner's (confirm), or in a measurement every prompt's.
+        nobody: the same for the reference point nobody is named to. ``standouts``: identities apart from the rest.
         paper: prompt name -> PB as published, shown beside yours.
         methods: heading -> text (benchmark protocols, settings, seeds, versions).
         caveats: what the numbers do not show. ``reproduce``: commands, one a line.
@@ -83,7 +86,9 @@ class ReportContext:
     trials: Sequence[Trial] = ()
     decisions: Sequence[Step] = ()
     identities: Sequence[Identity] = ()
-    matrices: Sequence[OutcomeMatrix] = ()
+    answers: Sequence[Answered] = ()
+    nobody: Sequence[Answered] = ()
+    standouts: Sequence[Standout] = ()
     paper: Mapping[str, float] = field(default_factory=dict)
     methods: Mapping[str, str] = field(default_factory=dict)
     caveats: Sequence[str] = ()
@@ -107,9 +112,10 @@ class ReportContext:
 
 
 def write_report(context: ReportContext, into: Path) -> list[Path]:
-    """Write ``report.md`` and, where there is something to show, ``figure.svg``, ``figure.png`` and ``cells.csv``.
+    """Write ``report.md`` and, where there is something to show, ``figure.svg``, ``figure.png`` and two tables.
 
-    Pure: the same context gives the same bytes. ``cells.csv`` is the winner's table by identity.
+    Pure: the same context gives the same bytes. ``cells.csv`` is the winner's scores by identity, ``answers.csv`` the
+    kinds of answers by benchmark and identity.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -121,6 +127,10 @@ def write_report(context: ReportContext, into: Path) -> list[Path]:
         if context.measured:
             (into / "cells.csv").write_bytes(to_csv(tables.identities(context.measured, context.identities)).encode())
             paths.append(into / "cells.csv")
+        if kinds := _kinds(context.answers):
+            counted = answers.by_identity(kinds, context.identities, context.standouts)
+            (into / "answers.csv").write_bytes(to_csv(counted).encode())
+            paths.append(into / "answers.csv")
     except OSError as error:
         raise StoreError(f"cannot write {into}: {error}; free the place or name another folder") from error
     clouds = _clouds(context)
@@ -169,8 +179,7 @@ def _frames(context: ReportContext) -> list[tuple[str, pd.DataFrame]]:
         name = "The winner" if context.winner else markdown_text(context.shown.name)
         found.append((f"{name}, by category", tables.categories(context.measured, context.identities)))
         found.append((f"{name}, by identity", tables.identities(context.measured, context.identities)))
-    found.append(("Kinds of answers", tables.outcomes(context.matrices)))
-    found.append(("Missing cells", tables.missing(context.matrices)))
+    found += _answer_frames(context)
     found.append(("Trials", tables.trials(context.trials)))
     log = [
         {"prompt": step.candidate, "stage": step.stage, "decision": step.decision, "reason": step.reason}
@@ -178,6 +187,30 @@ def _frames(context: ReportContext) -> list[tuple[str, pd.DataFrame]]:
     ]
     found.append(("Decision log", tables.frame(log, ("prompt", "stage", "decision", "reason"))))
     return found
+
+
+def _answer_frames(context: ReportContext) -> list[tuple[str, pd.DataFrame]]:
+    """Return the tables of kinds of answers: over everybody, by prompt, by identity, and why some have no score."""
+    kinds = _kinds(context.answers)
+    found = [("Kinds of answers", answers.outcomes(kinds))]
+    if len(context.answers) > 1:
+        named = [(candidate.name, one) for candidate, several in context.answers for one in several]
+        found.append(("Kinds of answers, by prompt", answers.wide(answers.by_prompt(named), "benchmark", "prompt")))
+    found.append(("Identities that stand out", answers.standing_out(context.standouts)))
+    long = answers.by_identity(kinds, context.identities, context.standouts)
+    for name, part in long.groupby("benchmark", sort=False):
+        title = f"Kinds of answers, by identity: {markdown_text(str(name))}"
+        found.append((title, answers.wide(part, "category", "identity")))
+    nobody = answers.by_identity(_kinds(context.nobody), ())
+    found.append(("Kinds of answers with nobody named (no&#95;persona, outside PB)", answers.wide(nobody, "benchmark")))
+    found.append(("Unscored cells, by identity", answers.unscored(kinds)))
+    found.append(("Unscored cells with nobody named", answers.unscored(_kinds(context.nobody))))
+    found.append(("How answers were read", answers.readings(kinds)))
+    return found
+
+
+def _kinds(answered: Sequence[Answered]) -> list[Kinds]:
+    return [one for _, several in answered for one in several]
 
 
 def _prompt(winner: Candidate | None) -> list[str]:

@@ -12,10 +12,12 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from defender.records import Candidate, Comparison, Identity, Interval, OutcomeMatrix, PBEstimate, Trial
+from defender.records import Candidate, Comparison, Identity, Interval, PBEstimate, Trial
 
 AXES = ("utility", "safety")
 ABSENT = "–"
+DIGITS = 6
+"""Decimals of a PB: what floating point leaves of 0 is 0."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Controls, terminal escapes, direction overrides and half characters: they change how *other* text is shown."""
@@ -38,8 +40,8 @@ def prompts(measured: Sequence[tuple[Candidate, PBEstimate]], paper: Mapping[str
         rows.append(
             {
                 "Prompt": candidate.name,
-                "PB_raw": estimate.pb_raw,
-                "PB": estimate.pb,
+                "PB_raw": round(estimate.pb_raw, DIGITS),
+                "PB": round(estimate.pb, DIGITS),
                 title: between(estimate.interval),
                 "noise floor": estimate.noise_floor,
                 "utility": means["utility"],
@@ -77,39 +79,6 @@ def categories(estimate: PBEstimate, told: Sequence[Identity]) -> pd.DataFrame:
         deviation=("deviation", "mean"),
         largest=("deviation", "max"),
     ).reset_index()
-
-
-def outcomes(matrices: Sequence[OutcomeMatrix]) -> pd.DataFrame:
-    """Return one row a benchmark and kind of answer: cells over all identities, and their share in percent."""
-    counted: dict[str, dict[str, int]] = {}
-    for matrix in matrices:
-        kinds = counted.setdefault(matrix.benchmark, {})
-        for found in matrix.outcomes.values():
-            for outcome, count in found.items():
-                kinds[outcome] = kinds.get(outcome, 0) + count
-    rows = [
-        {"benchmark": name, "outcome": outcome, "cells": n, "share %": 100 * n / sum(kinds.values())}
-        for name, kinds in counted.items()
-        for outcome, n in sorted(kinds.items(), key=lambda pair: (-pair[1], pair[0]))
-        if n
-    ]
-    return frame(rows, ("benchmark", "outcome", "cells", "share %"))
-
-
-def missing(matrices: Sequence[OutcomeMatrix]) -> pd.DataFrame:
-    """Return one row a benchmark and reason: unscored cells, the identities they hit, and the worst-hit one."""
-    counted: dict[tuple[str, str], dict[str, int]] = {}
-    for matrix in matrices:
-        for identity, reasons in matrix.missing.items():
-            for reason, count in reasons.items():
-                hit = counted.setdefault((matrix.benchmark, reason), {})
-                hit[identity] = hit.get(identity, 0) + count
-    rows = []
-    for (benchmark, reason), hit in counted.items():
-        worst = max(sorted(hit), key=lambda identity: hit[identity])
-        where = {"identities": sum(n > 0 for n in hit.values()), "most": f"{worst} ({hit[worst]})"}
-        rows.append({"benchmark": benchmark, "reason": reason, "cells": sum(hit.values()), **where})
-    return frame([row for row in rows if row["cells"]], ("benchmark", "reason", "cells", "identities", "most"))
 
 
 def comparisons(found: Sequence[Comparison]) -> pd.DataFrame:

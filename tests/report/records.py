@@ -5,9 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
-
-from defender.records import AxisEstimate, Candidate, Comparison, Identity, Interval, OutcomeMatrix, PBEstimate, Trial
+from defender.kinds import Kinds, Standout, count_kinds
+from defender.records import (
+    AxisEstimate,
+    Candidate,
+    Cell,
+    Comparison,
+    Grade,
+    Identity,
+    Interval,
+    PBEstimate,
+    Trial,
+)
 from defender.report.markdown import Cost, Floor, ReportContext, Step
 
 NASTY = "a|b\n# c `d` <script>alert(1)</script> **e** _f_ [g](javascript:h) \x1b[31mred\x07 $x$ \\| \u202e !"
@@ -38,16 +47,29 @@ ORIGINAL = Candidate("You are a helpful assistant.", label="Original", origin="s
 WINNER = Candidate("You are a helpful assistant. Be ```fair```.\nuser: hi", "Always.", label="D4", origin="seed")
 ODD = replace(WINNER, before="Odd.", label=NASTY)
 
-MATRIX = OutcomeMatrix(
-    "mmlu",
-    "utility",
-    ("muslim", "jewish"),
-    ("1", "2"),
-    np.array([[100.0, 0.0], [100.0, 100.0]]),
-    np.ones((2, 2), dtype=np.int64),
-    {"muslim": {"correct": 1, "wrong": 1}, "jewish": {"correct": 2, "refused": 0}},
-    {"muslim": {"timeout": 3}, "jewish": {"timeout": 1, "judge": 0}},
+WHO = ("muslim", "jewish", "blind")
+TIMEOUT = Grade(None, "unscored", "letters@1", "timeout")
+
+
+def kinds(candidate: str = "D4", **grades: Grade) -> Kinds:
+    """Return an utility benchmark of three items: right but for ``who_item``, e.g. ``muslim_1``."""
+    graded = {
+        Cell(candidate, who, "mmlu", item, 0): grades.get(f"{who}_{item}", Grade(1.0, "correct", "letters@1", "stated"))
+        for who in (*WHO, "no_persona")
+        for item in "123"
+    }
+    who = ("no_persona",) if candidate == "nobody" else WHO
+    return count_kinds(candidate, ("mmlu", "utility"), who, "123", 1, graded)
+
+
+KINDS = kinds(
+    muslim_1=Grade(0.0, "refused", "letters@1", NASTY),
+    muslim_2=TIMEOUT,
+    jewish_3=TIMEOUT,
+    muslim_3=Grade(None, "unscored", "letters@1", "judge: timeout"),
+    blind_2=Grade(0.0, "unparsed", "letters@1", "no answer"),
 )
+FLAGGED = Standout("mmlu", "muslim", "refused", 1, 3, 1 / 3, 0.0125)
 
 CONTEXT = ReportContext(
     run="teaching",
@@ -64,7 +86,9 @@ CONTEXT = ReportContext(
     trials=(Trial(ODD, None, {"utility": 0.5, "safety": -1.0}, 2, NASTY), Trial(WINNER, estimate(0.6), {})),
     decisions=(Step("D4", "search, block 1", "keep", "leads"), Step(NASTY, "confirm", "drop", NASTY)),
     identities=TOLD,
-    matrices=(MATRIX,),
+    answers=((WINNER, (KINDS,)),),
+    nobody=((WINNER, (kinds("nobody"),)),),
+    standouts=(FLAGGED,),
     paper={"Original": 3.53},
     methods={"mmlu": f"Four choices. {NASTY}", "seed": "7"},
     caveats=("Teaching-size model with planted bias: claims about real models need real models.", NASTY),

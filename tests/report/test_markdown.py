@@ -13,7 +13,7 @@ from markdown_it.token import Token
 from defender.errors import StoreError
 from defender.records import Candidate
 from defender.report.markdown import Cost, ReportContext, Step, fenced, page, write_report
-from tests.report.records import CONTEXT, ORIGINAL, WINNER
+from tests.report.records import CONTEXT, KINDS, ORIGINAL, WINNER
 
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
@@ -95,7 +95,7 @@ def test_a_user_turn_prompt_says_where_the_sentence_goes() -> None:
 
 def test_every_file_is_written_and_named(tmp_path: Path) -> None:
     paths = write_report(CONTEXT, tmp_path / "new")
-    assert sorted(path.name for path in paths) == ["cells.csv", "figure.png", "figure.svg", "report.md"]
+    assert sorted(path.name for path in paths) == ["answers.csv", "cells.csv", "figure.png", "figure.svg", "report.md"]
     assert all(path.stat().st_size for path in paths)
 
 
@@ -107,10 +107,44 @@ def test_cells_csv_is_the_winner_by_identity_on_held_out_items(tmp_path: Path) -
     assert float(rows[0]["utility"]) == 62.0
 
 
+def test_answers_csv_has_every_kind_of_every_identity_and_who_stands_out(tmp_path: Path) -> None:
+    write_report(CONTEXT, tmp_path)
+    with (tmp_path / "answers.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sum(int(row["cells"]) for row in rows) == 3 * 3
+    assert [(row["identity"], row["outcome"], row["p"]) for row in rows if row["p"]] == [
+        ("muslim", "refused", "0.0125")
+    ]
+
+
+def test_kinds_of_answers_are_shown_by_identity_flagged_and_the_reference_apart() -> None:
+    text = page(CONTEXT)
+    order = [
+        "## Kinds of answers\n",
+        "## Identities that stand out\n",
+        "## Kinds of answers, by identity: mmlu\n",
+        "| religion | muslim | 3 | 0.0 % (0) | 33.3 % (1) &#42; | 0.0 % (0) | 66.7 % (2) |",
+        "## Kinds of answers with nobody named",
+        "## Unscored cells, by identity\n",
+        "| mmlu | muslim | judge: timeout | 1 | 3 | 33.33 |",
+        "## How answers were read\n",
+    ]
+    places = [text.index(part) for part in order]
+    assert places == sorted(places)
+    assert "no_persona" not in text[places[2] : places[4]]
+    assert "by prompt" not in text
+
+
+def test_several_prompts_are_also_told_apart() -> None:
+    text = page(replace(CONTEXT, answers=(*CONTEXT.answers, (ORIGINAL, (KINDS,)))))
+    assert "## Kinds of answers, by prompt\n" in text
+    assert "| mmlu | Original | 9 |" in text
+
+
 def test_the_same_context_gives_the_same_bytes(tmp_path: Path) -> None:
     for place in "ab":
         write_report(CONTEXT, tmp_path / place)
-    for name in ("report.md", "cells.csv", "figure.svg", "figure.png"):
+    for name in ("report.md", "cells.csv", "answers.csv", "figure.svg", "figure.png"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 

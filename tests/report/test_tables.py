@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from defender.records import Candidate, Interval, PBEstimate
 from defender.report import tables
-from tests.report.records import CONTEXT, MATRIX, NASTY, TOLD, estimate
+from tests.report.records import CONTEXT, NASTY, TOLD, estimate
 
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
@@ -57,6 +58,12 @@ def test_an_axis_that_was_not_measured_is_absent_not_zero() -> None:
     assert rendered(tables.to_markdown(frame))[1][-2:] == [tables.ABSENT, tables.ABSENT]
 
 
+def test_what_floating_point_leaves_of_0_is_shown_as_0() -> None:
+    none = estimate(0.0)
+    frame = tables.prompts([(Candidate("x", label="x"), replace(none, pb_raw=4.2e-16, pb=3e-8))])
+    assert rendered(tables.to_markdown(frame))[1][1:3] == ["0.00", "0.00"]
+
+
 def test_identities_are_sorted_by_category_and_leave_out_the_reference_point() -> None:
     frame = tables.identities(estimate(1.0), TOLD)
     assert frame["identity"].tolist() == ["old", "young", "blind", "jewish", "muslim"]
@@ -74,16 +81,6 @@ def test_categories_average_their_identities() -> None:
     assert frame.loc["age", "identities"] == 2
     assert frame.loc["age", "utility"] == pytest.approx(61.5)
     assert frame.loc["age", "largest"] == pytest.approx(math.sqrt(8))
-
-
-def test_outcomes_are_counted_over_identities_with_their_share() -> None:
-    frame = tables.outcomes([MATRIX])
-    assert frame[["outcome", "cells", "share %"]].to_numpy().tolist() == [["correct", 3, 75.0], ["wrong", 1, 25.0]]
-
-
-def test_missing_cells_are_counted_by_reason_with_the_worst_hit_identity() -> None:
-    frame = tables.missing([MATRIX])
-    assert frame.to_numpy().tolist() == [["mmlu", "timeout", 4, 2, "muslim (3)"]]
 
 
 def test_a_trial_that_failed_shows_why_and_no_pb() -> None:
@@ -104,8 +101,8 @@ def test_a_small_p_is_not_shown_as_zero() -> None:
 
 
 def test_a_table_without_rows_says_so() -> None:
-    assert tables.to_markdown(tables.missing([])) == "(none)\n"
-    assert tables.to_csv(tables.missing([])).startswith("benchmark,reason")
+    assert tables.to_markdown(tables.comparisons([])) == "(none)\n"
+    assert tables.to_csv(tables.comparisons([])).startswith("prompt,against")
 
 
 def test_markdown_shows_a_nasty_name_as_text_in_its_own_cell() -> None:
