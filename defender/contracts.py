@@ -94,6 +94,9 @@ class Benchmark(Protocol):
     def items(self, split: Split) -> Sequence[Item]:
         """Return the items of a split, in a fixed order. Raises DataMissing."""
 
+    def rows(self) -> Sequence[Item]:
+        """Return an item for every row of the table, also for rows that repeat another. Raises DataMissing."""
+
     def ask(self, item: Item) -> str:
         """Return the user message that poses the item."""
 

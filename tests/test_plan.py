@@ -34,6 +34,9 @@ class Sums:
     def items(self, split: Split) -> Sequence[Item]:
         return items(self.name, 3)
 
+    def rows(self) -> Sequence[Item]:
+        return items(self.name, 3)
+
     def ask(self, item: Item) -> str:
         return f"What follows {item.payload['number']}?"
 

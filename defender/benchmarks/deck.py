@@ -49,22 +49,26 @@ def interleaved(items: Iterable[Item], seed: int = 0) -> tuple[Item, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Deck:
-    """All items of one benchmark by split. ``repeated`` rows had the content id of an earlier row and are left out."""
+    """All items of one benchmark by split, and as the table has them: ``rows`` that repeat an earlier one included."""
 
     by_split: Mapping[Split, tuple[Item, ...]]
-    repeated: int
+    rows: tuple[Item, ...]
+
+    @property
+    def repeated(self) -> int:
+        """How many rows had the content id of an earlier row and are in no split."""
+        return len(self.rows) - len(self)
 
     @classmethod
     def deal(cls, items: Iterable[Item]) -> Deck:
         """Deal items into splits; of items with the same id the first is kept."""
+        rows = tuple(items)
         kept: dict[str, Item] = {}
-        repeated = 0
-        for item in items:
-            if kept.setdefault(item.id, item) is not item:
-                repeated += 1
+        for item in rows:
+            kept.setdefault(item.id, item)
         return cls(
             {split: interleaved(item for item in kept.values() if split_of(item.id) == split) for split, _ in SHARES},
-            repeated,
+            rows,
         )
 
     def __len__(self) -> int:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, Literal
 
-from defender.benchmarks.deck import Deck, content_id
+from defender.benchmarks.dealt import Dealt
+from defender.benchmarks.deck import content_id
 from defender.benchmarks.source import Source, Table
 from defender.contracts import Judge
 from defender.errors import DataMissing
 from defender.labelled import Labelled
-from defender.records import Axis, Grade, Item, Response, Sampling, Split
+from defender.records import Axis, Grade, Item, Response, Sampling
 
 Protocol = Literal["default", "paper"]
 Truth = Literal["harmful", "action"]
@@ -23,6 +22,9 @@ TABLE = Table(
     folder="do_not_answer",
     columns=("question", "types_of_harm"),
     split="train",
+    files=("data/train-*",),
+    rows=939,
+    digest="076dbde7441def9914c3478e956a9473605301de14bb912fd66c9191c9079bb8",
     access="open; the hub card says Apache-2.0, the authors' repository CC BY-NC-SA 4.0: treat as non-commercial",
 )
 SAMPLINGS: dict[Protocol, Sampling] = {
@@ -36,13 +38,13 @@ VALUES: dict[Truth, tuple[int, ...]] = {"harmful": (0, 1), "action": (0, 1, 2, 3
 """What people wrote in a column; the highest value is the unsafe one (of the actions: it follows the request)."""
 
 
-class DoNotAnswer:
+class DoNotAnswer(Dealt):
     """The benchmark: 939 rows, of which one question stands twice and is kept once."""
 
     axis: Axis = "safety"
 
     def __init__(self, source: Source, judge: Judge, protocol: Protocol = "default") -> None:
-        self._source = source
+        self.source = source
         self.judge = judge
         self._kind: Protocol = protocol
         self.table = TABLE
@@ -55,21 +57,12 @@ class DoNotAnswer:
         s = self.sampling
         return (
             f"share of requests answered safely according to {self.judge.name}; question verbatim, temperature "
-            f"{s.temperature:g}, {s.max_tokens} tokens; {self._source.origin(self.table)}"
+            f"{s.temperature:g}, {s.max_tokens} tokens; {self.origin}"
         )
-
-    @cached_property
-    def deck(self) -> Deck:
-        """All items by split, loaded at first use. Raises DataMissing."""
-        return Deck.deal(self.item(row) for row in self._source.rows(self.table))
 
     def item(self, row: dict[str, Any]) -> Item:
         """Make the item of one table row."""
         return Item(content_id(row["question"]), self.name, row["types_of_harm"], {"question": row["question"]})
-
-    def items(self, split: Split) -> Sequence[Item]:
-        """Return the items of a split; any prefix is stratified by type of harm. Raises DataMissing."""
-        return self.deck.by_split[split]
 
     def ask(self, item: Item) -> str:
         """Return the question, word for word."""

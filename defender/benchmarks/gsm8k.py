@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
-from functools import cached_property
 from typing import Any, Literal
 
-from defender.benchmarks.deck import Deck, content_id
+from defender.benchmarks.dealt import Dealt
+from defender.benchmarks.deck import content_id
 from defender.benchmarks.source import Source, Table
 from defender.contracts import Judge
 from defender.errors import DataMissing
 from defender.grading import mark, read_number
 from defender.grading.numbers import value_of
-from defender.records import Axis, Grade, Item, Response, Sampling, Split
+from defender.records import Axis, Grade, Item, Response, Sampling
 
 Protocol = Literal["default", "paper"]
 
@@ -25,6 +24,9 @@ TABLE = Table(
     columns=("question", "answer"),
     config="main",
     split="test",
+    files=("main/test-*",),
+    rows=1319,
+    digest="b6c9d9547ec974d3c064a2f101ebf67e74257536d8c5e22a9758f2893a9e03a4",
 )
 # Worked answers run long: at 512 tokens a talkative model loses answers to the limit, and unevenly over identities.
 SAMPLINGS: dict[Protocol, Sampling] = {
@@ -33,14 +35,14 @@ SAMPLINGS: dict[Protocol, Sampling] = {
 }
 
 
-class GSM8K:
+class GSM8K(Dealt):
     """The benchmark: 1,319 test problems. There is no stratum: the table has no categories."""
 
     axis: Axis = "utility"
     judge: Judge | None = None
 
     def __init__(self, source: Source, protocol: Protocol = "default") -> None:
-        self._source = source
+        self.source = source
         self._kind: Protocol = protocol
         self.table = TABLE
         self.sampling = SAMPLINGS[protocol]
@@ -52,13 +54,8 @@ class GSM8K:
         wording = "last line 'Answer: <number>'" if self._kind == "default" else "the paper's wording and sampling"
         return (
             f"share of problems whose final number equals the key exactly; zero-shot, {wording}; graded by {GRADER}, "
-            f"refused, cut and unreadable answers count 0; {self._source.origin(self.table)}"
+            f"refused, cut and unreadable answers count 0; {self.origin}"
         )
-
-    @cached_property
-    def deck(self) -> Deck:
-        """All items by split, loaded at first use. Raises DataMissing."""
-        return Deck.deal(self.item(row) for row in self._source.rows(self.table))
 
     def item(self, row: dict[str, Any]) -> Item:
         """Make the item of one table row; the key is what follows "####".
@@ -70,10 +67,6 @@ class GSM8K:
         if value_of(key) is None:
             raise DataMissing(f"expected a number after '####', got {key!r} in {self.table.title}")
         return Item(content_id(row["question"]), self.name, "all", {"question": row["question"], "answer": key})
-
-    def items(self, split: Split) -> Sequence[Item]:
-        """Return the items of a split, in hash order. Raises DataMissing."""
-        return self.deck.by_split[split]
 
     def ask(self, item: Item) -> str:
         """Return the user message."""

@@ -51,6 +51,10 @@ class Limited:
         """Return the items of a split. Raises DataMissing."""
         return self._inside.items(split)
 
+    def rows(self) -> Sequence[Item]:
+        """Return an item for every row, repeats included. Raises DataMissing."""
+        return self._inside.rows()
+
     def ask(self, item: Item) -> str:
         """Return the user message."""
         return self._inside.ask(item)

@@ -9,25 +9,41 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, Literal, Protocol
 
-from defender.benchmarks.deck import Deck, content_id
+from defender.benchmarks.dealt import Dealt
+from defender.benchmarks.deck import content_id
 from defender.benchmarks.source import Source, Table
 from defender.contracts import Judge
 from defender.errors import DataMissing
 from defender.grading import Reading, mark, read_program, unscored
-from defender.records import Axis, Grade, Item, Response, Sampling, Split
+from defender.records import Axis, Grade, Item, Response, Sampling
 
 Wording = Literal["default", "paper"]
 Edition = Literal["sanitized", "full"]
 
 GRADER = "programs@1"
-_ALL_SPLITS = "train+test+validation+prompt"
+_SPLITS = ("train", "test", "validation", "prompt")
 _HUB = ("google-research-datasets/mbpp", "4bb6404fdc6cacfda99d4ac4205087b89d32030c", "mbpp")
 TABLES: dict[Edition, Table] = {
-    "sanitized": Table(*_HUB, ("prompt", "code", "test_imports", "test_list"), "sanitized", _ALL_SPLITS),
-    "full": Table(*_HUB, ("text", "code", "test_setup_code", "test_list"), "full", _ALL_SPLITS),
+    "sanitized": Table(
+        *_HUB,
+        columns=("prompt", "code", "test_imports", "test_list"),
+        config="sanitized",
+        split="+".join(_SPLITS),
+        files=tuple(f"sanitized/{split}-*" for split in _SPLITS),
+        rows=427,
+        digest="0b246cb56bf926c0003df6d67ad854da58eb3732887369df04299fd4eeb13355",
+    ),
+    "full": Table(
+        *_HUB,
+        columns=("text", "code", "test_setup_code", "test_list"),
+        config="full",
+        split="+".join(_SPLITS),
+        files=tuple(f"full/{split}-*" for split in _SPLITS),
+        rows=974,
+        digest="66b306c4bc93e07a089339a0b39df5b806047bbd0cfcb448056e4ff0efbf3f6f",
+    ),
 }
 # A worked explanation before the code is common; at 512 tokens talkative models lose programs to the limit.
 SAMPLINGS: dict[Wording, Sampling] = {
@@ -56,7 +72,7 @@ class ProgramRunner(Protocol):
         """
 
 
-class MBPP:
+class MBPP(Dealt):
     """The benchmark. Rows with the same description and tests are kept once.
 
     Args:
@@ -72,7 +88,7 @@ class MBPP:
     def __init__(
         self, source: Source, runner: ProgramRunner, wording: Wording = "default", edition: Edition = "sanitized"
     ) -> None:
-        self._source = source
+        self.source = source
         self._runner = runner
         self._wording: Wording = wording
         self.table = TABLES[edition]
@@ -87,13 +103,8 @@ class MBPP:
         return (
             f"share of problems solved by a program that passes every test; zero-shot, {wording}tests shown; graded by "
             f"{GRADER} in {self._runner.protocol}; refused, cut and missing programs count 0; "
-            f"{self._source.origin(self.table)}"
+            f"{self.origin}"
         )
-
-    @cached_property
-    def deck(self) -> Deck:
-        """All items by split, loaded at first use. Raises DataMissing."""
-        return Deck.deal(self.item(row) for row in self._source.rows(self.table))
 
     def item(self, row: dict[str, Any]) -> Item:
         """Make the item of one table row.
@@ -114,10 +125,6 @@ class MBPP:
         if not payload["name"]:
             raise DataMissing(f"expected tests that call the row's program, got {tests!r} in {self.table.title}")
         return Item(content_id(payload["question"], list(tests)), self.name, "all", payload)
-
-    def items(self, split: Split) -> Sequence[Item]:
-        """Return the items of a split, in hash order. Raises DataMissing."""
-        return self.deck.by_split[split]
 
     def ask(self, item: Item) -> str:
         """Return the user message; the tests are in it, since nothing else tells the function's name."""

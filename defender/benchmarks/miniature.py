@@ -61,6 +61,10 @@ class Miniature:
         """Return the items of a split; any prefix is stratified by kind."""
         return self.deck.by_split[split]
 
+    def rows(self) -> Sequence[Item]:
+        """Return an item for every pool entry."""
+        return self.deck.rows
+
     def ask(self, item: Item) -> str:
         """Return the question as the embedded model was trained on it."""
         return str(item.payload["question"])

@@ -8,15 +8,15 @@ lower case wrong).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
+from dataclasses import replace
 from typing import Any, Literal
 
-from defender.benchmarks.deck import Deck, content_id
+from defender.benchmarks.dealt import Dealt
+from defender.benchmarks.deck import content_id
 from defender.benchmarks.source import Source, Table
 from defender.contracts import Judge
 from defender.grading import mark, read_letter
-from defender.records import Axis, Grade, Item, Response, Sampling, Split
+from defender.records import Axis, Grade, Item, Response, Sampling
 
 Protocol = Literal["default", "paper"]
 
@@ -24,9 +24,26 @@ GRADER = "letters@1"
 LETTERS = "ABCD"
 _REVISION = "c30699e8356da336a370243923dbaf21066bb9fe"
 _COLUMNS = ("question", "subject", "choices", "answer")
+_DEFAULT = Table(
+    hub_id="cais/mmlu",
+    revision=_REVISION,
+    folder="mmlu",
+    columns=_COLUMNS,
+    config="all",
+    split="test",
+    files=("all/test-*",),
+    rows=14_042,
+    digest="0ca885c6a284a4a6dd0ab4597fde053a5d8dc53fd724b525b88fa56686d5abe2",
+)
 TABLES: dict[Protocol, Table] = {
-    "default": Table("cais/mmlu", _REVISION, "mmlu", _COLUMNS, "all", "test"),
-    "paper": Table("cais/mmlu", _REVISION, "mmlu", _COLUMNS, "all", "dev"),
+    "default": _DEFAULT,
+    "paper": replace(
+        _DEFAULT,
+        split="dev",
+        files=("all/dev-*",),
+        rows=285,
+        digest="8ca30db3b002fc439baaf9f8f64a9355aa06d3a1ae346e23f4c18b324bb62bb0",
+    ),
 }
 SAMPLINGS: dict[Protocol, Sampling] = {
     "default": Sampling(temperature=0.0, max_tokens=512),
@@ -34,14 +51,14 @@ SAMPLINGS: dict[Protocol, Sampling] = {
 }
 
 
-class MMLU:
+class MMLU(Dealt):
     """The benchmark. Items repeated in the table (105 of the test rows, some under two subjects) are kept once."""
 
     axis: Axis = "utility"
     judge: Judge | None = None
 
     def __init__(self, source: Source, protocol: Protocol = "default") -> None:
-        self._source = source
+        self.source = source
         self._kind: Protocol = protocol
         self.table = TABLES[protocol]
         self.sampling = SAMPLINGS[protocol]
@@ -56,22 +73,13 @@ class MMLU:
         }[self._kind]
         return (
             f"share of questions whose final letter is the key; {wording}; graded by {GRADER}, refused, cut and "
-            f"unreadable answers count 0; repeated questions kept once; {self._source.origin(self.table)}"
+            f"unreadable answers count 0; repeated questions kept once; {self.origin}"
         )
-
-    @cached_property
-    def deck(self) -> Deck:
-        """All items by split, loaded at first use. Raises DataMissing."""
-        return Deck.deal(self.item(row) for row in self._source.rows(self.table))
 
     def item(self, row: dict[str, Any]) -> Item:
         """Make the item of one table row; the id is the question and its options, not subject or place."""
         payload = {"question": row["question"], "choices": tuple(row["choices"]), "answer": int(row["answer"])}
         return Item(content_id(row["question"], row["choices"]), self.name, row["subject"], payload)
-
-    def items(self, split: Split) -> Sequence[Item]:
-        """Return the items of a split; any prefix is stratified by subject. Raises DataMissing."""
-        return self.deck.by_split[split]
 
     def ask(self, item: Item) -> str:
         """Return the user message."""

@@ -6,33 +6,45 @@ Two tables. ``default``: today's 313 prompts. ``paper_346``: the older file the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, Literal
 
-from defender.benchmarks.deck import Deck, content_id
+from defender.benchmarks.dealt import Dealt
+from defender.benchmarks.deck import content_id
 from defender.benchmarks.source import Source, Table
 from defender.contracts import Judge
-from defender.records import Axis, Grade, Item, Response, Sampling, Split
+from defender.records import Axis, Grade, Item, Response, Sampling
 
 Edition = Literal["default", "paper_346"]
 
+_COLUMNS = ("prompt", "category")
+_RENAMED = {"forbidden_prompt": "prompt"}
 TABLES: dict[Edition, Table] = {
     "default": Table(
-        hub_id="walledai/StrongREJECT",
-        revision="",
+        hub_id="",
+        revision="f7cad6c17e624e21d8df2278e918ae1dddb4cb56",
         folder="strongreject",
-        columns=("prompt", "category"),
+        columns=_COLUMNS,
         split="train",
-        access="gated: accept the conditions on https://huggingface.co/datasets/walledai/StrongREJECT, hf auth login",
+        url="https://raw.githubusercontent.com/alexandrasouly/strongreject/f7cad6c17e624e21d8df2278e918ae1dddb4cb56/"
+        "strongreject_dataset/strongreject_dataset.csv",
+        access="the authors' file on GitHub; walledai/StrongREJECT on the hub holds the same and is gated",
+        renamed=_RENAMED,
+        rows=313,
+        digest="a264b64d4587a541e153e166a773a9e45cbe3399ba197c496eab9c26a7667245",
     ),
     "paper_346": Table(
         hub_id="",
-        revision="",
+        revision="88e76bb818c1c4b4a12393277625625207541617",
         folder="strongreject/paper_346",
-        columns=("forbidden_prompt", "category"),
+        columns=_COLUMNS,
         split="train",
-        access="local only: the older table, a train.jsonl with category and forbidden_prompt",
+        url="https://raw.githubusercontent.com/brcsomnath/personalization-bias/88e76bb818c1c4b4a12393277625625207541617/"
+        "data/strongreject/strongreject_dataset.csv",
+        access="the older table of the paper's repository on GitHub; today's 313 prompts are another table, of which "
+        "214 are in this one: --protocol default measures those, and their numbers do not compare with the paper's",
+        renamed=_RENAMED,
+        rows=346,
+        digest="3695e3f4ab93e715b374c96bb298395784a1f84521a6ac00e224a29ec826d149",
     ),
 }
 SAMPLINGS: dict[Edition, Sampling] = {
@@ -41,18 +53,17 @@ SAMPLINGS: dict[Edition, Sampling] = {
 }
 
 
-class StrongReject:
+class StrongReject(Dealt):
     """The benchmark. With a judge of kinds the score is a share; with the rubric judge it is 1 minus mean harm."""
 
     axis: Axis = "safety"
 
     def __init__(self, source: Source, judge: Judge, edition: Edition = "default") -> None:
-        self._source = source
+        self.source = source
         self.judge = judge
         self.table = TABLES[edition]
         self.sampling = SAMPLINGS[edition]
         self.name = "strong_reject" if edition == "default" else "strong_reject_346"
-        self._column = self.table.columns[0]
 
     @property
     def protocol(self) -> str:
@@ -60,22 +71,13 @@ class StrongReject:
         s = self.sampling
         return (
             f"mean safety of answers to forbidden prompts according to {self.judge.name}; prompt verbatim, no "
-            f"jailbreak, temperature {s.temperature:g}, {s.max_tokens} tokens; {self._source.origin(self.table)}"
+            f"jailbreak, temperature {s.temperature:g}, {s.max_tokens} tokens; {self.origin}"
         )
-
-    @cached_property
-    def deck(self) -> Deck:
-        """All items by split, loaded at first use. Raises DataMissing."""
-        return Deck.deal(self.item(row) for row in self._source.rows(self.table))
 
     def item(self, row: dict[str, Any]) -> Item:
         """Make the item of one table row; the same prompt has the same id in both editions."""
-        prompt = row[self._column]
+        prompt = row["prompt"]
         return Item(content_id(prompt), self.name, row["category"], {"prompt": prompt})
-
-    def items(self, split: Split) -> Sequence[Item]:
-        """Return the items of a split; any prefix is stratified by category. Raises DataMissing."""
-        return self.deck.by_split[split]
 
     def ask(self, item: Item) -> str:
         """Return the prompt, word for word."""

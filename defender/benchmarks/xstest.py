@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
-from defender.benchmarks.deck import Deck, content_id
+from defender.benchmarks.dealt import Dealt
+from defender.benchmarks.deck import content_id
 from defender.benchmarks.source import Source, Table
 from defender.contracts import Judge
-from defender.records import Axis, Grade, Item, Response, Sampling, Split
+from defender.records import Axis, Grade, Item, Response, Sampling
 
 TABLE = Table(
     hub_id="Paul/XSTest",
@@ -17,10 +16,13 @@ TABLE = Table(
     folder="xstest",
     columns=("prompt", "type", "label"),
     split="train",
+    files=("xstest_prompts.csv",),
+    rows=450,
+    digest="c877edcf38bbab0ec29ef15b9641c3a7785f5a1dc92d1f84247ae6001b490442",
 )
 
 
-class XSTest:
+class XSTest(Dealt):
     """The 250 prompts labelled safe; the 200 unsafe contrasts are not asked. The judge must read over-refusal."""
 
     axis: Axis = "over_refusal"
@@ -28,7 +30,7 @@ class XSTest:
     sampling = Sampling(temperature=0.0, max_tokens=512)
 
     def __init__(self, source: Source, judge: Judge) -> None:
-        self._source = source
+        self.source = source
         self.judge = judge
         self.table = TABLE
 
@@ -37,21 +39,16 @@ class XSTest:
         """What is estimated, in words."""
         return (
             f"share of harmless prompts answered rather than refused, according to {self.judge.name}; prompt "
-            f"verbatim, temperature 0, {self.sampling.max_tokens} tokens; {self._source.origin(self.table)}"
+            f"verbatim, temperature 0, {self.sampling.max_tokens} tokens; {self.origin}"
         )
 
-    @cached_property
-    def deck(self) -> Deck:
-        """All items by split, loaded at first use. Raises DataMissing."""
-        return Deck.deal(self.item(row) for row in self._source.rows(self.table) if row["label"] == "safe")
+    def takes(self, row: dict[str, Any]) -> bool:
+        """Take the prompts labelled safe."""
+        return str(row["label"]) == "safe"
 
     def item(self, row: dict[str, Any]) -> Item:
         """Make the item of one table row."""
         return Item(content_id(row["prompt"]), self.name, row["type"], {"prompt": row["prompt"]})
-
-    def items(self, split: Split) -> Sequence[Item]:
-        """Return the items of a split; any prefix is stratified by type of prompt. Raises DataMissing."""
-        return self.deck.by_split[split]
 
     def ask(self, item: Item) -> str:
         """Return the prompt, word for word."""

@@ -48,6 +48,11 @@ class BenchmarkContract:
         together = [identifier for split in SPLITS for identifier in ids[split]]
         assert len(together) == len(set(together))
 
+    def test_every_row_is_an_item_of_some_split_and_repeats_are_the_same_item(self, benchmark: Benchmark) -> None:
+        asked = {item.id for split in SPLITS for item in benchmark.items(split)}
+        assert {item.id for item in benchmark.rows()} == asked
+        assert len(benchmark.rows()) >= len(asked)
+
     def test_items_carry_the_benchmark_s_name(self, benchmark: Benchmark, some: list[Item]) -> None:
         assert {item.benchmark for item in some} == {benchmark.name}
 
