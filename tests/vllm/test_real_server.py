@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.test_cli import defender
+from tests.vllm.real import DATA, live, needs_data, run, server
 
-URL = os.environ.get("DEFENDER_VLLM_URL", "")
-DATA = Path(os.environ.get("DEFENDER_DATA") or Path(__file__).parents[3] / "shared" / "datasets")
-SEARCH = ("--items", "12", "--confirm-items", "24", "--candidates", "10", "--finalists", "1", "--json")
+SEARCH = ("--items", "12", "--confirm-items", "24", "--candidates", "10", "--finalists", "1")
 MINIATURE = ("--benchmarks", "miniature_utility,miniature_safety")
 
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.skipif(not URL, reason="no DEFENDER_VLLM_URL; `make vllm-test` starts a server and sets it"),
-]
-needs_data = pytest.mark.skipif(not (DATA / "mmlu").is_dir(), reason=f"no benchmark data at {DATA}; set DEFENDER_DATA")
-
-
-def served_name() -> str:
-    import urllib.request
-
-    with urllib.request.urlopen(f"{URL}/models", timeout=10) as answer:
-        return str(json.load(answer)["data"][0]["id"])
-
-
-def run(*arguments: str | Path, cwd: Path) -> dict[str, Any]:
-    code, out, said = defender(*arguments, cwd=cwd)
-    assert code == 0, said
-    found: dict[str, Any] = json.loads(out)
-    return found
-
-
-def server() -> tuple[str, ...]:
-    return ("--model", served_name(), "--base-url", URL)
+pytestmark = live
 
 
 @needs_data
 def test_mmlu_and_do_not_answer_are_measured_and_every_cell_is_accounted_for(tmp_path: Path) -> None:
     real = ("--benchmarks", "mmlu,do_not_answer", "--data", DATA)
-    found = run("measure", *real, *server(), "--items", "8", "--run", "real", "--json", cwd=tmp_path)
+    found = run("measure", *real, *server(), "--items", "8", "--run", "real", cwd=tmp_path)
     for name, estimate in found["stages"]["measure"]["estimates"].items():
         assert estimate["noise_floor"] >= 0, name
         assert set(estimate["axes"]) == {"utility", "safety"}
@@ -62,7 +35,7 @@ def test_a_small_search_on_real_benchmarks_finishes(tmp_path: Path) -> None:
     found = run(
         "search", "--benchmarks", "mmlu,do_not_answer", "--data", DATA, *server(), "--items", "4", "--confirm-items",
         "6", "--candidates", "6", "--finalists", "1", "--min-utility", "0", "--min-safety", "0", "--run", "real",
-        "--json", cwd=tmp_path,
+        cwd=tmp_path,
     )  # fmt: skip
     assert found["winner"]
     assert {c["verdict"] for c in found["comparisons"]} <= {"better", "worse", "not distinguishable"}
