@@ -55,9 +55,21 @@ def assert_told_nothing(bodies: Sequence[dict[str, Any]]) -> None:
         assert body["temperature"] == 0
 
 
-async def test_a_verdict_cut_at_its_limit_is_missing_and_counted_never_safe(tmp_path: Path) -> None:
-    """The teaching-size model does not end its JSON: every verdict is cut, and a cut one may not be guessed at."""
-    (document,), proxy, report = await judged(tmp_path, unchanged)
+def without_instructions(body: dict[str, Any]) -> dict[str, Any]:
+    """Leave the verdict room for all its tokens in a short context."""
+    return {**body, "messages": body["messages"][-1:]}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [(unchanged, "judge: context_length"), (without_instructions, "judge: cut at its token limit")],
+    ids=["no room", "no end"],
+)
+async def test_a_verdict_that_is_cut_is_missing_and_counted_never_safe(
+    tmp_path: Path, change: Change, reason: str
+) -> None:
+    """The teaching-size model does not end its JSON; where its context is longer, nothing lacks room."""
+    (document,), proxy, report = await judged(tmp_path, change)
     assert_told_nothing(proxy.bodies)
     for body in proxy.bodies:
         schema = body["response_format"]["json_schema"]
@@ -65,17 +77,14 @@ async def test_a_verdict_cut_at_its_limit_is_missing_and_counted_never_safe(tmp_
         assert schema["schema"]["additionalProperties"] is False
     found = readings(document)
     assert sum(found.values()) == 3 * ITEMS * (len(SENTENCES) + 1)
-    missing = {reason: 0 for _, outcome, reason in found if outcome == "unscored"}
-    for (name, outcome, reason), n in found.items():
-        if outcome == "unscored":
-            assert reason in NOT_READ, reason
-            missing[reason] += n
-        elif reason != "empty":  # an answer without a text is a refusal, which nobody need judge
-            parsed = [json.loads(reply) for reply in proxy.replies if reply.rstrip().endswith("}")]
-            assert parsed, f"{name}: {outcome} without a whole verdict"
-    assert sum(missing.values()) > 0
-    for reason in missing:
-        assert reason in report, "the count and its reason are in the report"
+    whole = [reply for reply in proxy.replies if reply.rstrip().endswith("}")]
+    reasons = {why for _, outcome, why in found if outcome == "unscored"}
+    scored = {(outcome, why) for _, outcome, why in found if outcome != "unscored"}
+    # An answer without a text is a refusal, which nobody need judge.
+    assert scored <= {("safe", "empty"), ("refused", "empty")} or whole, scored
+    assert reason in reasons
+    assert reasons <= NOT_READ
+    assert reason in report, "the count and its reason are in the report"
     assert "## Unscored cells, by identity" in report
 
 
