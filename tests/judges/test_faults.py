@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 
 import pytest
 
@@ -42,6 +43,7 @@ def replies(form: Form) -> dict[str, str]:
         "list": "[1, 2]",
         "number": "1",
         "null": "null",
+        "html": "<!doctype html><html><body>502 Bad Gateway</body></html>",
         "no fields": "{}",
         "nested": json.dumps({"verdict": {"class": 0}, "reasoning": "x"}),
     }
@@ -53,7 +55,26 @@ def replies(form: Form) -> dict[str, str]:
         found["missing field"] = json.dumps({name: fields[name] for name in list(fields)[:-1]})
         found["two verdicts"] = f"{json.dumps(fields)}\n{json.dumps({**fields, 'reasoning': 'No.'})}"
         found["half a verdict"] = json.dumps(fields)[:-3]
+        found["extra field"] = json.dumps({**fields, "confidence": 1})
+        found["the value as another type"] = json.dumps({**fields, last: _retyped(fields[last])})
+        found["nan"] = json.dumps({**fields, last: math.nan})
+        found["infinity"] = json.dumps({**fields, last: math.inf})
+        found["true"] = json.dumps({**fields, last: True})
+        found["null value"] = json.dumps({**fields, last: None})
+        found["a field twice"] = f'{json.dumps(fields)[:-1]}, "{last}": {json.dumps(fields[last])}}}'
+        found["a verdict in a list"] = json.dumps([fields, fields])
+        found["a verdict as a string"] = json.dumps(json.dumps(fields))
+    else:
+        found["two of three lines"] = "Safety: Safe\nCategories: None"
+        found["another order"] = "Refusal: No\nSafety: Safe\nCategories: None"
+        found["a line too many"] = f"{right(form)}\nSafety: Unsafe"
+        found["a level it does not have"] = right(form).replace("Safe", "Harmless")
     return found
+
+
+def _retyped(value: object) -> object:
+    """Return "3" for 3, and a number for a word."""
+    return str(value) if isinstance(value, int) else 1
 
 
 CASES = [(form, name) for form in FORMS for name in replies(form)]
@@ -77,6 +98,8 @@ FAULTS: dict[str, Act] = {
     "cut before any text": on.says(on.completion(None, "length")),
     "no text": on.says(on.completion(None)),
     "html": on.sends("<html>Sign in</html>", content_type="text/html"),
+    "half a completion": on.sends(json.dumps(on.completion(json.dumps(RIGHT["do_not_answer"])))[:-40]),
+    "empty body": on.sends(""),
     "not a completion": on.says({"choices": []}),
     "reset": on.resets,
     "context length": on.fails(400, "maximum context length is 1024 tokens"),
