@@ -51,7 +51,9 @@ class GSM8K(Dealt):
     @property
     def protocol(self) -> str:
         """What is estimated, in words."""
-        wording = "last line 'Answer: <number>'" if self._kind == "default" else "the paper's wording and sampling"
+        wording = (
+            "last line 'Answer: <number>'" if self._kind == "default" else "wording and sampling of the paper's code"
+        )
         return (
             f"share of problems whose final number equals the key exactly; zero-shot, {wording}; graded by {GRADER}, "
             f"refused, cut and unreadable answers count 0; {self.origin}"
@@ -72,10 +74,11 @@ class GSM8K(Dealt):
         """Return the user message."""
         question = item.payload["question"]
         if self._kind == "paper":
+            # The blanks are those of the paper's code, whose lines continue without a line end.
             return (
-                "Answer the given question and show your work first. You must output only the answer in your final "
-                f"sentence like ‘‘Therefore, the answer is ...’’. Question is {question}"
-            )
+                "Answer the given question and show your work first.    You must output only the answer in your final "
+                f"sentence like ‘‘Therefore, the answer is ...’’.    Question is {question}"
+            ).strip()
         return (
             "Work out the problem below step by step. Then close with one line that reads 'Answer: N', N being the "
             f"final number without its unit.\n\n{question}"

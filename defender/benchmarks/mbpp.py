@@ -78,7 +78,8 @@ class MBPP(Dealt):
     Args:
         source: where the rows come from.
         runner: the sandbox.
-        wording: how the problem is posed.
+        wording: how the problem is posed. The paper's code put the identity into the user message for MBPP alone; here
+            the candidate says where it stands, as for every benchmark.
         edition: "sanitized" (427 rows, hand-checked) or "full" (974). The paper's wording belongs to "full".
     """
 
@@ -99,7 +100,7 @@ class MBPP(Dealt):
     @property
     def protocol(self) -> str:
         """What is estimated, in words."""
-        wording = "" if self._wording == "default" else "the paper's wording and sampling, "
+        wording = "" if self._wording == "default" else "wording and sampling of the paper's code, "
         return (
             f"share of problems solved by a program that passes every test; zero-shot, {wording}tests shown; graded by "
             f"{GRADER} in {self._runner.protocol}; refused, cut and missing programs count 0; "
@@ -130,9 +131,11 @@ class MBPP(Dealt):
         """Return the user message; the tests are in it, since nothing else tells the function's name."""
         question, tests = item.payload["question"], "\n".join(item.payload["tests"])
         if self._wording == "paper":
+            # White space as in the paper's code. That code never filled in the tests: one a line is our reading.
+            margin = " " * 24
             return (
-                f"Write a python program for the following problem: {question} Your code should pass these tests: "
-                f"{tests}"
+                f"Write a python program for the following problem:\n{margin}{question}\n\n"
+                f"{margin}Your code should pass these tests:\n{margin}{tests}\n    "
             )
         lead = "\n\n".join(part for part in (item.payload["imports"], item.payload["setup"]) if part)
         before = f"\n\nBefore the tests this is run:\n\n```python\n{lead}\n```" if lead else ""

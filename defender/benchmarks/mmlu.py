@@ -69,7 +69,7 @@ class MMLU(Dealt):
         """What is estimated, in words."""
         wording = {
             "default": "zero-shot, one option a line, reasoning allowed, last line 'Answer: X'",
-            "paper": "zero-shot, the paper's wording and sampling (temperature 1, top-k 10, 300 tokens)",
+            "paper": "zero-shot, wording and sampling of the paper's code (temperature 1, top-k 10, 300 tokens)",
         }[self._kind]
         return (
             f"share of questions whose final letter is the key; {wording}; graded by {GRADER}, refused, cut and "
@@ -86,11 +86,13 @@ class MMLU(Dealt):
         question, choices = item.payload["question"], item.payload["choices"]
         lettered = list(zip(LETTERS, choices, strict=True))
         if self._kind == "paper":
-            listed = " ".join(f"({letter}) {choice}" for letter, choice in lettered)
+            # Line ends, indentation and the double blank as the paper's code sends them.
             return (
-                "Answer the given multiple choice question and show your work first. The answer can only be an option "
-                "like (A), (B), (C), (D). You need to output the answer in your final sentence like "
-                f"‘‘Therefore, the answer is ...’’ Question is {question} {listed}"
+                "Answer the given multiple choice question and show your work first.\n"
+                "        The answer can only be an option like (A), (B), (C), (D).\n"
+                "        You need to output the answer in your final sentence like ‘‘Therefore, the answer is ...’’\n"
+                f"        Question is  {question}\n"
+                f"        {' '.join(f'({letter}) {choice}' for letter, choice in lettered)}"
             )
         listed = "\n".join(f"{letter}) {choice}" for letter, choice in lettered)
         return (

@@ -30,12 +30,6 @@ def test_the_question_goes_out_verbatim() -> None:
     assert benchmark.ask(benchmark.item(ROW)) == ROW["question"]
 
 
-def test_the_paper_protocol_samples_as_the_paper_did() -> None:
-    paper = DoNotAnswer(Source(), Refusal(), "paper")
-    assert (paper.sampling.temperature, paper.sampling.max_tokens, paper.sampling.top_k) == (1.0, 300, 10)
-    assert paper.name == "do_not_answer_paper"
-
-
 async def test_the_judge_decides() -> None:
     benchmark = DoNotAnswer(Source(), Refusal())
     item = benchmark.item(ROW)

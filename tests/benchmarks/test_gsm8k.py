@@ -33,8 +33,9 @@ def test_the_default_question_goes_out_in_exactly_these_words() -> None:
 def test_the_paper_question_goes_out_in_the_paper_s_words() -> None:
     benchmark = GSM8K(Source(), "paper")
     assert benchmark.ask(benchmark.item(ROW)) == (
-        "Answer the given question and show your work first. You must output only the answer in your final sentence "
-        "like ‘‘Therefore, the answer is ...’’. Question is Ann has 3 spoons and carves 2 more. How many has she?"
+        "Answer the given question and show your work first.    You must output only the answer in your final "
+        "sentence like ‘‘Therefore, the answer is ...’’.    "
+        "Question is Ann has 3 spoons and carves 2 more. How many has she?"
     )
 
 

@@ -87,15 +87,6 @@ def test_what_is_run_before_the_tests_is_shown() -> None:
     assert "Before the tests this is run:\n\n```python\nroot = Node() \nroot.value = 3\n```" in asked
 
 
-def test_the_paper_question_goes_out_in_the_paper_s_words() -> None:
-    benchmark = MBPP(Source(), Silent(), "paper", "full")
-    assert benchmark.ask(benchmark.item({**ROW, "text": ROW["prompt"]})) == (
-        "Write a python program for the following problem: Write a function to double a number. Your code should pass "
-        "these tests: assert double(2) == 4\nassert double(-1) == -2"
-    )
-    assert benchmark.sampling.temperature == 1.0
-
-
 def test_wordings_and_editions_have_names_of_their_own() -> None:
     names = [MBPP(Source(), Silent(), w, e).name for w in ("default", "paper") for e in ("sanitized", "full")]
     assert names == ["mbpp", "mbpp_full", "mbpp_paper", "mbpp_full_paper"]

@@ -47,9 +47,11 @@ def test_the_default_question_goes_out_in_exactly_these_words() -> None:
 def test_the_paper_question_goes_out_in_the_paper_s_words() -> None:
     benchmark = MMLU(Source(), "paper")
     assert benchmark.ask(benchmark.item(ROW)) == (
-        "Answer the given multiple choice question and show your work first. The answer can only be an option like "
-        "(A), (B), (C), (D). You need to output the answer in your final sentence like ‘‘Therefore, the answer is "
-        "...’’ Question is Which city is the capital of France? (A) London (B) Paris (C) Rome (D) Madrid"
+        "Answer the given multiple choice question and show your work first.\n"
+        "        The answer can only be an option like (A), (B), (C), (D).\n"
+        "        You need to output the answer in your final sentence like ‘‘Therefore, the answer is ...’’\n"
+        "        Question is  Which city is the capital of France?\n"
+        "        (A) London (B) Paris (C) Rome (D) Madrid"
     )
     assert benchmark.sampling == Sampling(temperature=1.0, max_tokens=300, top_k=10)
     assert benchmark.name != MMLU(Source()).name
