@@ -42,7 +42,7 @@ def main() -> None:
     pairs = [(milliseconds(plain), milliseconds(contained)) for _ in range(RUNS)]
     without, within = (statistics.median(column) for column in zip(*pairs, strict=True))
     added = statistics.median(within - without for without, within in pairs)
-    print(f"{sandbox.protocol}")
+    print(f"{sandbox.protocol}; behind {', '.join(sandbox.walls)}")
     print(
         f"plain interpreter {without:.1f} ms   sandbox {within:.1f} ms   added {added:.1f} ms   ({RUNS} runs, medians)"
     )

@@ -50,8 +50,10 @@ class Calibration:
         judge: its name.
         axis: what was judged.
         rows, scored: labelled responses, and those the judge scored.
-        unscored: reason -> rows nobody could score.
+        unscored: reason -> rows nobody could score. ``lost``: their share.
         agreement: judge and person on the same side.
+        kappa: Cohen's kappa on the two sides, None where one of them always says the same.
+        kappa_interval: for ``kappa``.
         overlooked: of what people call unsafe (refused), what the judge passes.
         accused: of what people call safe (answered), what the judge fails.
         errors: label -> rows the judge has on the other side.
@@ -65,7 +67,10 @@ class Calibration:
     rows: int
     scored: int
     unscored: Mapping[str, int]
+    lost: Rate
     agreement: Rate
+    kappa: float | None
+    kappa_interval: Interval
     overlooked: Rate
     accused: Rate
     errors: Mapping[str, Rate]
@@ -153,13 +158,19 @@ def compared(judge: str, pairs: Sequence[tuple[Labelled, Grade]], threshold: flo
     flattered = sum(passed and not row.good for row, passed in scored)
     slandered = sum(row.good and not passed for row, passed in scored)
     spread = design_effect([(row.question, float(passed) - float(row.good)) for row, passed in scored])
+    praised = sum(passed and row.good for row, passed in scored)
+    cells = (praised, slandered, flattered, len(scored) - praised - slandered - flattered)
+    kappa, kappa_interval = cohen(*(cell / spread for cell in cells), level=level)
     return Calibration(
         judge=judge,
         axis=pairs[0][0].axis,
         rows=len(pairs),
         scored=len(scored),
         unscored=dict(Counter(grade.reason for _, grade in pairs if grade.score is None)),
+        lost=rate([(row.question, grade.score is None) for row, grade in pairs], level),
         agreement=agreement,
+        kappa=kappa,
+        kappa_interval=kappa_interval,
         overlooked=rate([(row.question, passed) for row, passed in scored if not row.good], level),
         accused=rate([(row.question, not passed) for row, passed in scored if row.good], level),
         errors=errors,
@@ -208,6 +219,32 @@ def wilson(hits: float, rows: float, level: float = 0.95) -> Interval:
     low = 0.0 if hits <= 0 else max(0.0, centre - half)
     high = 1.0 if hits >= rows else min(1.0, centre + half)
     return Interval(100.0 * low, 100.0 * high, level)
+
+
+def cohen(
+    both: float, only_person: float, only_judge: float, neither: float, *, level: float = 0.95
+) -> tuple[float | None, Interval]:
+    """Return Cohen's kappa of person and judge, each saying good or bad, with its large-sample interval.
+
+    Arguments are rows: both say good, only the person does, only the judge does, neither. None, and the whole range,
+    where chance alone would always agree. Variance: Fleiss, Cohen and Everitt 1969.
+    """
+    rows = both + only_person + only_judge + neither
+    whole = Interval(-1.0, 1.0, level)
+    if rows <= 0:
+        return None, whole
+    table = ((both / rows, only_person / rows), (only_judge / rows, neither / rows))  # person x judge
+    person = (sum(table[0]), sum(table[1]))
+    judge = (table[0][0] + table[1][0], table[0][1] + table[1][1])
+    seen, chance = table[0][0] + table[1][1], person[0] * judge[0] + person[1] * judge[1]
+    if chance >= 1.0:
+        return None, whole
+    kappa = (seen - chance) / (1.0 - chance)
+    same = sum(table[i][i] * (1.0 - (person[i] + judge[i]) * (1.0 - kappa)) ** 2 for i in (0, 1))
+    other = sum(table[i][1 - i] * (judge[i] + person[1 - i]) ** 2 for i in (0, 1))
+    variance = same + (1.0 - kappa) ** 2 * other - (kappa - chance * (1.0 - kappa)) ** 2
+    half = float(ndtri(0.5 + level / 2)) * math.sqrt(max(0.0, variance) / rows) / (1.0 - chance)
+    return kappa, Interval(max(-1.0, kappa - half), min(1.0, kappa + half), level)
 
 
 def shift_interval(up: float, down: float, rows: float, level: float = 0.95) -> Interval:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from defender.config import RunConfig
 from defender.contracts import Benchmark
@@ -14,6 +14,7 @@ from defender.miniature import UTILITY_KINDS, Kind
 from defender.records import Axis
 
 if TYPE_CHECKING:
+    from defender.benchmarks.mbpp import Edition
     from defender.benchmarks.source import Source
 
 Make = Callable[[RunConfig, Judging], Benchmark]
@@ -44,17 +45,24 @@ def _gsm8k(config: RunConfig, _: Judging) -> Benchmark:
 
 
 def _mbpp(config: RunConfig, _: Judging) -> Benchmark:
+    return _programs(config, "full" if config.protocol == "paper" else "sanitized")
+
+
+def _mbpp_full(config: RunConfig, _: Judging) -> Benchmark:
+    return _programs(config, "full")
+
+
+def _programs(config: RunConfig, edition: Edition) -> Benchmark:
     from defender.benchmarks.mbpp import MBPP
     from defender.sandbox.sandbox import open_sandbox
 
-    sandbox = open_sandbox(config.sandbox.kind, config.sandbox.command)
-    return MBPP(_source(config), sandbox, config.protocol, "full" if config.protocol == "paper" else "sanitized")
+    return MBPP(_source(config), open_sandbox(config.sandbox.kind, config.sandbox.command), config.protocol, edition)
 
 
 def _strong_reject(config: RunConfig, judging: Judging) -> Benchmark:
-    from defender.benchmarks.strong_reject import Edition, StrongReject
+    from defender.benchmarks.strong_reject import StrongReject
 
-    edition: Edition = "paper_346" if config.protocol == "paper" else "default"
+    edition: Literal["default", "paper_346"] = "paper_346" if config.protocol == "paper" else "default"
     return StrongReject(_source(config), judging.judge("safety", "strong_reject"), edition)
 
 
@@ -85,11 +93,16 @@ BENCHMARKS: Mapping[str, Make] = {
     "mmlu": _mmlu,
     "gsm8k": _gsm8k,
     "mbpp": _mbpp,
+    "mbpp_full": _mbpp_full,
     "do_not_answer": _do_not_answer,
     "strong_reject": _strong_reject,
     "xstest": _xstest,
     **{name: _miniature(name) for name in MINIATURES},
 }
+
+
+EDITIONS: Mapping[str, tuple[str, ...]] = {"mbpp": ("mbpp_full",)}
+"""Benchmark -> what other names ask of the same data; `doctor` proves them with it."""
 
 
 def build_benchmarks(config: RunConfig, judging: Judging | None = None) -> dict[str, Benchmark]:

@@ -9,20 +9,20 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from defender.build import build_engine
-from defender.calibration import Rate, calibrate
-from defender.catalogue import build_benchmarks
+from defender.catalogue import EDITIONS, build_benchmarks
 from defender.config import RunConfig
 from defender.contracts import Benchmark
-from defender.errors import ConfigError, DataMissing, DefenderError
-from defender.judging import Judged, Judging
-from defender.labelled import read_labelled
-from defender.layout import SPLITS, check_context
+from defender.errors import DefenderError
+from defender.judging import Judging
+from defender.layout import check_context
+from defender.proof import Told, prove
 from defender.records import ModelCard, Request, Sampling
 from defender.runs import versions
-from defender.settings import EMBEDDED
+from defender.seal import card_in_words
+from defender.settings import EMBEDDED, JudgeConfig
 
 State = Literal["ok", "missing", "optional"]
 
@@ -40,23 +40,32 @@ class Finding:
         return asdict(self)
 
 
-async def examine(config: RunConfig, runs: Path) -> list[Finding]:
-    """Look at Python, the run folder, the model, every benchmark asked for, and the optional parts."""
+async def examine(config: RunConfig, runs: Path, told: Told = lambda _what, _done, _of: None) -> list[Finding]:
+    """Look at Python, the run folder, the model, the judge, every benchmark asked for, and the optional parts.
+
+    Args:
+        config: what is asked for.
+        runs: where runs would go.
+        told: hears how far a benchmark's proof is.
+    """
     found = versions()
     findings = [Finding("ok", "python", f"{found['python']} on {found['platform']}"), _writable(runs)]
     model, card = await _model(config)
     findings.append(model)
-    judging = Judging(config.judging)
     try:
-        await judging.start()
-        for name in config.benchmark_names:
-            findings.append(await _benchmark(config, name, judging, card))
+        judging = Judging(config.judging)
     except DefenderError as error:
-        findings.append(Finding("missing", f"judge {config.judge.kind}", str(error)))
+        findings.append(Finding("missing", f"judge {config.judging.kind}", str(error)))
+        judging = Judging(JudgeConfig(kind="refusal"))
+    try:
+        built = [_built(config, name, judging, card) for name in _names(config)]
+        usable, judge = await _judge(config, judging)
+        findings += judge
+        for made in built:
+            findings.append(made if isinstance(made, Finding) else await _proven(made, judging, told, usable))
     finally:
         await judging.close()
-    findings += _optional()
-    return findings
+    return [*findings, *_sandbox(config), *_optional()]
 
 
 def _writable(runs: Path) -> Finding:
@@ -101,70 +110,62 @@ async def _model(config: RunConfig) -> tuple[Finding, ModelCard | None]:
     return Finding("ok", what, detail), card
 
 
-async def _benchmark(config: RunConfig, name: str, judging: Judging, card: ModelCard | None) -> Finding:
-    """Load a benchmark, let its grader grade the gold answer of every row it has, and see that answers fit."""
-    what = f"benchmark {name}"
+def _names(config: RunConfig) -> tuple[str, ...]:
+    """Return the benchmarks to prove: each that is asked for, and its other editions."""
+    others = {} if config.protocol == "paper" else EDITIONS
+    return tuple(dict.fromkeys(name for asked in config.benchmark_names for name in (asked, *others.get(asked, ()))))
+
+
+def _built(config: RunConfig, name: str, judging: Judging, card: ModelCard | None) -> Benchmark | Finding:
+    """Build a benchmark, load its rows, and see that its answers fit into the model's context."""
     try:
         built = build_benchmarks(config.model_copy(update={"benchmarks": (name,)}), judging)
         benchmark = next(iter(built.values()))
         if card is not None:
             check_context(card, built)
-        right, graded, rows = await prove(benchmark)
-    except (DataMissing, DefenderError) as error:
-        return Finding("missing", what, str(error))
-    if right < graded:
-        return Finding(
-            "missing", what, f"its grader accepts only {right} of {graded} gold answers; report this as a bug"
-        )
-    return Finding("ok", what, f"{rows} items, gold accepted {right}/{graded}; {benchmark.protocol}")
+        benchmark.rows()
+    except DefenderError as error:
+        return Finding("missing" if name in config.benchmark_names else "optional", f"benchmark {name}", str(error))
+    return benchmark
 
 
-async def prove(benchmark: Benchmark) -> tuple[int, int, int]:
-    """Return (gold answers graded 1, gold answers there are, items)."""
-    right = graded = rows = 0
-    for item in (item for split in SPLITS for item in benchmark.items(split)):
-        rows += 1
-        gold = benchmark.gold(item)
-        if gold is not None:
-            graded += 1
-            right += (await benchmark.grade(item, gold)).score == 1.0
-    return right, graded, rows
-
-
-async def calibrated(config: RunConfig, labelled: Path, axis: str, rubric: str) -> tuple[list[str], dict[str, Any]]:
-    """Score the config's judge against a labelled file; return lines and the same as plain values.
-
-    Raises:
-        ConfigError: an unknown axis or rubric, or a file that does not read. EngineDown: the judge's model.
-    """
-    from defender.judges.rubrics import RUBRICS
-
-    axes: dict[str, Judged] = {"safety": "safety", "over_refusal": "over_refusal"}
-    if axis not in axes or rubric not in RUBRICS:
-        raise ConfigError(
-            f"expected an axis of {', '.join(axes)} and a rubric of {', '.join(RUBRICS)}, got {axis!r} and {rubric!r}"
-        )
-    rows = read_labelled(labelled)
-    judging = Judging(config.judging)
+async def _judge(config: RunConfig, judging: Judging) -> tuple[bool, list[Finding]]:
+    """Start the judge where a benchmark has one; return whether it can judge, and what to say."""
+    kind = config.judging.kind
     try:
         await judging.start()
-        judge = judging.judge(axes[axis], rubric)
-        await judging.start()
-        found = await calibrate(judge, rows)
-    finally:
-        await judging.close()
-    lines = [f"{found.judge} on {found.rows} labelled responses ({found.axis}), {found.scored} scored"]
-    for name, rate in (("agreement", found.agreement), ("overlooked", found.overlooked), ("accused", found.accused)):
-        lines.append(f"{name:11} {_rate(rate)}")
-    lines += [f"label {label}: on the other side {_rate(rate)}" for label, rate in found.errors.items()]
-    lines += [f"unscored: {reason}: {count}" for reason, count in found.unscored.items()]
-    return lines, asdict(found)
+    except DefenderError as error:
+        return False, [Finding("missing", f"judge {kind}", str(error))]
+    card = judging.card
+    return True, [] if card is None else [Finding("ok", f"judge {kind}", card_in_words(asdict(card)))]
 
 
-def _rate(rate: Rate) -> str:
-    if rate.percent is None:
-        return "no rows"
-    return f"{rate.percent:.1f} % ({rate.interval.low:.1f} to {rate.interval.high:.1f}), {rate.hits} of {rate.rows}"
+async def _proven(benchmark: Benchmark, judging: Judging, told: Told, judge_usable: bool) -> Finding:
+    what = f"benchmark {benchmark.name}"
+    if benchmark.judge is not None and not judge_usable:
+        return Finding("missing", what, f"{len(benchmark.rows())} rows are here, but its judge is not")
+    try:
+        proof = await prove(benchmark, paid=judging.engine is not None, told=told)
+    except DefenderError as error:
+        return Finding("missing", what, str(error))
+    if not proof.sound:
+        return Finding("missing", what, f"{proof.in_words()}; the grader is wrong about these: report this as a bug")
+    return Finding("ok", what, f"{proof.in_words()}; {benchmark.protocol}")
+
+
+def _sandbox(config: RunConfig) -> Iterator[Finding]:
+    """Say what stands around the programs a model writes, where a benchmark runs any."""
+    if not any(name.startswith("mbpp") for name in config.benchmark_names):
+        return
+    from defender.sandbox.sandbox import open_sandbox
+
+    try:
+        sandbox = open_sandbox(config.sandbox.kind, config.sandbox.command)
+    except DefenderError as error:
+        yield Finding("missing", f"sandbox {config.sandbox.kind}", str(error))
+        return
+    yield Finding("ok", f"sandbox {sandbox.name}", f"programs run behind {', '.join(sandbox.walls)}")
+    sandbox.close()
 
 
 def _optional() -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -14,6 +14,7 @@ from defender.runs import RunFolder
 from defender.session import Watch
 
 PIPE_EVERY_S = 15.0
+COUNT_EVERY_S = 5.0
 
 
 @contextmanager
@@ -34,6 +35,36 @@ def watching(folder: RunFolder, *, quiet: bool) -> Iterator[Watch]:
         TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True,
     ) as bar:  # fmt: skip
         yield _Bar(bar, limit).watch()
+
+
+@contextmanager
+def counting(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Yield what is to be told (words, done, of how many): a bar on a terminal, a line now and then in a pipe."""
+    if quiet:
+        yield lambda _words, _done, _of: None
+        return
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _counted_in_lines()
+        return
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn(), console=console,
+        transient=True,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("", total=None)
+        yield lambda words, done, of: bar.update(task, description=words, completed=done, total=of)
+
+
+def _counted_in_lines() -> Callable[[str, int, int], None]:
+    last = time.monotonic()
+
+    def told(words: str, done: int, of: int) -> None:
+        nonlocal last
+        if (now := time.monotonic()) - last >= COUNT_EVERY_S:
+            last = now
+            print(f"  {words}: {done} of {of}", file=sys.stderr, flush=True)
+
+    return told
 
 
 def _warn(words: str) -> None:

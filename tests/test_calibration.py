@@ -5,9 +5,12 @@ import itertools
 import random
 from collections import Counter
 
+import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from defender.calibration import calibrate, design_effect, rate, shift_interval, wilson
+from defender.calibration import calibrate, cohen, design_effect, rate, shift_interval, wilson
 from defender.errors import ConfigError, EngineDown
 from defender.judges.refusal import Refusal
 from defender.labelled import Labelled
@@ -156,3 +159,39 @@ def test_the_shift_interval_covers_the_truth() -> None:
         found = shift_interval(drawn["up"], drawn["down"], 300)
         covered += found.low <= 2.0 <= found.high
     assert covered / 500 > 0.92
+
+
+def test_kappa_of_a_textbook_table() -> None:
+    kappa, interval = cohen(20, 5, 10, 15)
+    assert kappa == pytest.approx(0.4)
+    assert (interval.low, interval.high) == pytest.approx((0.151, 0.649), abs=0.001)
+
+
+def test_kappa_of_agreement_is_1_and_of_chance_0_and_absent_where_chance_always_agrees() -> None:
+    assert cohen(30, 0, 0, 20)[0] == pytest.approx(1.0)
+    assert cohen(0, 25, 25, 0)[0] == pytest.approx(-1.0)
+    assert cohen(16, 24, 24, 36)[0] == pytest.approx(0.0)
+    for table in ((50, 0, 0, 0), (0, 0, 0, 50), (0, 0, 0, 0)):
+        kappa, interval = cohen(*table)
+        assert (kappa, interval.low, interval.high) == (None, -1.0, 1.0)
+
+
+@given(st.lists(st.integers(1, 200), min_size=4, max_size=4))
+def test_the_interval_of_kappa_is_that_of_the_delta_method(counts: list[int]) -> None:
+    """The published variance against a gradient taken numerically."""
+    rows = sum(counts)
+    shares = np.array(counts) / rows
+
+    def kappa_of(p: np.ndarray) -> float:
+        seen = p[0] + p[3]
+        chance = (p[0] + p[1]) * (p[0] + p[2]) + (p[2] + p[3]) * (p[1] + p[3])
+        return float((seen - chance) / (1 - chance))
+
+    step = 1e-6
+    gradient = np.array([(kappa_of(shares + step * e) - kappa_of(shares - step * e)) / (2 * step) for e in np.eye(4)])
+    covariance = (np.diag(shares) - np.outer(shares, shares)) / rows
+    half = 1.959964 * np.sqrt(gradient @ covariance @ gradient)
+    kappa, interval = cohen(*counts)
+    assert kappa == pytest.approx(kappa_of(shares))
+    assume(interval.low > -1.0 and interval.high < 1.0)
+    assert (interval.high - interval.low) / 2 == pytest.approx(half, rel=1e-3)

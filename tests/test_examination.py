@@ -1,43 +1,24 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from defender.benchmarks.miniature import Miniature
-from defender.catalogue import MINIATURES
 from defender.cli.app import app
 from defender.config import RunConfig
-from defender.examination import examine, prove
-from defender.records import Grade, Item, Response
-from defender.settings import ModelConfig
-from tests.engines.fault_server import FaultServer, models, says
+from defender.examination import examine
+from defender.settings import JudgeConfig, ModelConfig
+from tests.engines.fault_server import FaultServer, completion, models, says
+from tests.spoons import lay_out, questions
 
 NOBODY = ModelConfig(name="m", base_url="http://127.0.0.1:9/v1", timeout_s=2.0, max_attempts=1)
 
 
-class Broken(Miniature):
-    """A grader that has forgotten one of its items."""
-
-    async def grade(self, item: Item, response: Response) -> Grade:
-        if item.id == self.items("search")[0].id:
-            return Grade(0.0, "graded", self.grader, "forgotten")
-        return await super().grade(item, response)
-
-
-@pytest.mark.parametrize("name", MINIATURES)
-async def test_gold_is_accepted_on_every_miniature_item(name: str) -> None:
-    axis, kinds = MINIATURES[name]
-    benchmark = Miniature(name, axis, kinds)
-    right, graded, rows = await prove(benchmark)
-    assert right == graded == rows == sum(len(items) for items in benchmark.deck.by_split.values())
-    assert rows > 50
-
-
-async def test_a_broken_grader_is_found_by_a_single_item() -> None:
-    right, graded, _ = await prove(Broken("miniature_safety", "safety", ("unsafe",)))
-    assert right == graded - 1
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return lay_out(tmp_path, questions(12))
 
 
 async def test_a_missing_data_folder_is_missing_and_says_where_it_looked(tmp_path: Path) -> None:
@@ -46,7 +27,7 @@ async def test_a_missing_data_folder_is_missing_and_says_where_it_looked(tmp_pat
     assert found["benchmark mmlu"].state == "missing"
     assert "nowhere" in found["benchmark mmlu"].detail
     assert found["benchmark miniature_safety"].state == "ok"
-    assert "gold accepted" in found["benchmark miniature_safety"].detail
+    assert "gold accepted 400/400" in found["benchmark miniature_safety"].detail
     assert (found["python"].state, found["run folder"].state) == ("ok", "ok")
 
 
@@ -101,3 +82,39 @@ def test_doctor_exits_2_when_something_asked_for_is_missing(tmp_path: Path) -> N
     assert done.exit_code == 2
     assert "missing  model m: " in done.output
     assert "ok       benchmark miniature_safety: " in done.output
+
+
+async def test_a_judge_that_is_not_there_is_missing_and_so_is_what_it_would_read(tmp_path: Path, data: Path) -> None:
+    judge = JudgeConfig(kind="model", base_url="http://127.0.0.1:9/v1")
+    names = ("do_not_answer", "miniature_safety")
+    config = RunConfig(model=NOBODY, benchmarks=names, judge=judge, data=str(data))
+    found = {finding.what: finding for finding in await examine(config, tmp_path)}
+    assert found["judge model"].state == "missing"
+    assert found["benchmark do_not_answer"].state == "missing"
+    assert "its judge is not" in found["benchmark do_not_answer"].detail
+    assert found["benchmark miniature_safety"].state == "ok"
+
+
+async def test_a_judge_that_is_paid_is_shown_its_reference_answers_only(tmp_path: Path, data: Path) -> None:
+    async with FaultServer(then=says(completion(json.dumps({"reasoning": "It declines.", "class": 0})))) as server:
+        judge = JudgeConfig(kind="model", base_url=server.base_url)
+        config = RunConfig(model=NOBODY, benchmarks=("do_not_answer",), judge=judge, data=str(data))
+        found = {finding.what: finding for finding in await examine(config, tmp_path)}
+        assert len(server.bodies) == 2
+    assert found["judge model"].state == "ok"
+    assert "reference verdicts of model/do_not_answer@1 5/5" in found["benchmark do_not_answer"].detail
+
+
+async def test_a_judge_without_its_server_is_missing_and_the_rest_is_still_looked_at(tmp_path: Path) -> None:
+    config = RunConfig(model=NOBODY, benchmarks=("miniature_safety",), judge=JudgeConfig(kind="guard"))
+    found = {finding.what: finding for finding in await examine(config, tmp_path)}
+    assert "--judge-base-url" in found["judge guard"].detail
+    assert found["benchmark miniature_safety"].state == "ok"
+
+
+async def test_both_editions_of_mbpp_and_the_sandbox_are_looked_at(tmp_path: Path) -> None:
+    config = RunConfig(model=NOBODY, benchmarks=("mbpp",), data=str(tmp_path))
+    found = {finding.what: finding for finding in await examine(config, tmp_path)}
+    assert found["benchmark mbpp"].state == "missing"
+    assert found["benchmark mbpp_full"].state == "optional"
+    assert any(what.startswith("sandbox") for what in found)

@@ -27,8 +27,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "loops": ("journal", "ledger", "measure", "decisions", "race", "confirm", "search"),
     "roof": (
         *("settings", "config", "runs", "judging", "catalogue", "layout", "formats", "build", "seal", "session"),
-        *("progress", "results", "planning", "planned", "lines", "delivery", "conclusion", "examination"),
-        *("cli", "__main__"),
+        *("progress", "results", "planning", "planned", "lines", "delivery", "conclusion", "proof", "examination"),
+        *("calibrating", "cli", "__main__"),
     ),
 }
 """From the bottom up. Within a floor a name may import only names to its left; within "rooms" none at all."""

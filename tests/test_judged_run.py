@@ -17,6 +17,7 @@ from aiohttp import web
 from defender.records import digest_of
 from defender.store import SqlStore
 from tests.engines.fault_server import Act, FaultServer, completion, models, says
+from tests.spoons import lay_out, questions
 from tests.test_cli import REPO
 
 ITEMS = 5
@@ -44,13 +45,8 @@ async def ruling(_: web.Request, body: dict[str, Any]) -> web.StreamResponse:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A table of harmless questions, laid out as Do-Not-Answer is."""
-    place = tmp_path / "data" / "do_not_answer"
-    place.mkdir(parents=True)
-    rows = [{"question": f"How do I whittle spoon {n}?", "types_of_harm": f"toy {n % 2}"} for n in range(3 * ITEMS)]
-    (place / "train.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     (tmp_path / "prompt.txt").write_text("You are helpful.")
-    return place.parent
+    return lay_out(tmp_path, questions(3 * ITEMS))
 
 
 def command(model: FaultServer, judge: FaultServer, data: Path, *more: str) -> Sequence[str]:

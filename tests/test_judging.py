@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from defender.catalogue import build_benchmarks
 from defender.config import RunConfig
 from defender.errors import BudgetSpent, ConfigError
-from defender.examination import calibrated
 from defender.judges.model import ModelJudge
 from defender.judges.refusal import Refusal
 from defender.judging import Judging
@@ -42,13 +39,3 @@ async def test_verdicts_of_a_judge_model_are_paid_from_the_runs_budget() -> None
         with pytest.raises(BudgetSpent):
             await judge.verdict("How else?", Response("Like that."))
         await judging.close()
-
-
-async def test_calibration_of_the_screen_counts_agreement(tmp_path: Path) -> None:
-    file = tmp_path / "labelled.csv"
-    file.write_text('question,response,label\nq,"Sorry, I can\'t help with that.",safe\nq,"Sure, take this.",unsafe\n')
-    lines, found = await calibrated(RunConfig(command="measure"), file, "safety", "do_not_answer")
-    assert found["agreement"]["hits"] == found["rows"] == 2
-    assert any("agreement" in line and "2 of 2" in line for line in lines)
-    with pytest.raises(ConfigError, match="an axis of safety, over_refusal"):
-        await calibrated(RunConfig(command="measure"), file, "style", "do_not_answer")

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from defender.cli.console import judge_of, say, settle, wait
-from defender.cli.options import Json, JudgeKind, JudgeModel, JudgeUrl
+from defender.cli.console import counting, judge_of, say, settle, wait
+from defender.cli.options import Data, Json, JudgeKind, JudgeModel, JudgeUrl, MaxRequests, Quiet, Runs
 
 
 def calibrate(
-    labelled: Annotated[Path, typer.Argument(help="CSV with the columns question, response, label.")],
+    labelled: Annotated[
+        str,
+        typer.Argument(help="CSV with the columns question, response, label; or do_not_answer for the hub's labels."),
+    ],
     judge: JudgeKind = None,
     judge_model: JudgeModel = None,
     judge_base_url: JudgeUrl = None,
-    axis: Annotated[str, typer.Option(help="'safety' or 'over_refusal'.")] = "safety",
     rubric: Annotated[
-        str, typer.Option(help="do_not_answer, strong_reject or xstest (judge models).")
-    ] = "do_not_answer",
+        str, typer.Option(help="do_not_answer, strong_reject or xstest (judge models; default: by the labels).")
+    ] = "",
+    truth: Annotated[
+        Literal["harmful", "action"], typer.Option(help="Which of the hub's human labels is believed.")
+    ] = "harmful",
+    data: Data = None,
+    max_requests: MaxRequests = None,
+    runs: Runs = Path("runs"),
     json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Score a judge against labelled responses: agreement and errors per class, with intervals."""
-    from defender.examination import calibrated
+    """Score a judge against labelled responses: agreement, kappa and errors per class, with intervals."""
+    from defender.calibrating import Question, calibrated
 
-    settings = settle("measure", None, judge_of(judge, judge_model, judge_base_url))
-    say(*wait(calibrated(settings, labelled, axis, rubric)), json)
+    settings = settle("measure", None, {
+        **judge_of(judge, judge_model, judge_base_url), "data": data, "budget.max_requests": max_requests,
+    })  # fmt: skip
+    with counting(quiet or json) as told:
+        answer = wait(calibrated(settings, Question(labelled, truth, rubric), runs, told))
+    say(*answer, json)

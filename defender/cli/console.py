@@ -49,6 +49,13 @@ def watching(folder: RunFolder, quiet: bool) -> Any:
     return watching(folder, quiet=quiet)
 
 
+def counting(quiet: bool) -> Any:
+    """Show on stderr how far a count is, while inside."""
+    from defender.progress import counting
+
+    return counting(quiet=quiet)
+
+
 def wait(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end."""
     import asyncio

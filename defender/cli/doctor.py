@@ -6,29 +6,51 @@ from pathlib import Path
 
 import typer
 
-from defender.cli.console import names, print_json, settle, wait
-from defender.cli.options import BaseUrl, Benchmarks, Data, Json, KeyEnv, MaxTokens, Model, Protocol, Runs
+from defender.cli.console import counting, judge_of, names, print_json, settle, wait
+from defender.cli.options import (
+    BaseUrl,
+    Benchmarks,
+    Config,
+    Data,
+    Json,
+    JudgeKind,
+    JudgeModel,
+    JudgeUrl,
+    KeyEnv,
+    MaxTokens,
+    Model,
+    Protocol,
+    Quiet,
+    Runs,
+)
 
 
 def doctor(
+    config: Config = None,
     model: Model = None,
     base_url: BaseUrl = None,
     api_key_env: KeyEnv = None,
     benchmarks: Benchmarks = None,
     protocol: Protocol = None,
     data: Data = None,
+    judge: JudgeKind = None,
+    judge_model: JudgeModel = None,
+    judge_base_url: JudgeUrl = None,
     max_tokens: MaxTokens = None,
     runs: Runs = Path("runs"),
     json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Say what is missing on this machine and how to get it; exit 2 when something asked for cannot work."""
     from defender.examination import examine
 
-    settings = settle("measure", None, {
+    settings = settle("measure", config, {
         "model.name": model, "model.base_url": base_url, "model.api_key_env": api_key_env,
         "model.max_tokens": max_tokens, "benchmarks": names(benchmarks), "protocol": protocol, "data": data,
+        **judge_of(judge, judge_model, judge_base_url),
     })  # fmt: skip
-    findings = wait(examine(settings, runs))
+    with counting(quiet or json) as told:
+        findings = wait(examine(settings, runs, told))
     if json:
         print_json({"findings": [finding.as_dict() for finding in findings]})
     else:

@@ -56,10 +56,9 @@ class Sandbox:
 
     @property
     def protocol(self) -> str:
-        """What is run under which limits, in words for a report."""
+        """What is run under which limits, in words for a report; the same on every machine, whatever `walls` it has."""
         limits = self._limits
-        walls = f" ({', '.join(self.walls)})" if self.walls else ""
-        return f"sandbox {self.name}{walls}, {limits.cpu_s} s of CPU, {limits.memory_mb} MB, standard library only"
+        return f"sandbox {self.name}, {limits.cpu_s} s of CPU, {limits.memory_mb} MB, standard library only"
 
     def probe(self) -> None:
         """Run one right and one wrong program.
