@@ -68,7 +68,7 @@ def test_malformed_yaml_is_pointed_at_by_line(tmp_path: Path, space: Path) -> No
 def test_an_unknown_benchmark_lists_the_known_ones(tmp_path: Path) -> None:
     code, _, said = defender("measure", "--benchmarks", "mmlu,trivia", cwd=tmp_path)
     assert code == 2
-    assert "unknown benchmark 'trivia'; known benchmarks: mmlu, gsm8k, mbpp, do_not_answer" in one_line(said)
+    assert "unknown benchmark 'trivia'; known benchmarks: mmlu, gsm8k, mbpp, mbpp_full, do_not_answer" in one_line(said)
 
 
 def test_a_space_that_does_not_exist_lists_what_ships(tmp_path: Path) -> None:
