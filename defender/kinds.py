@@ -8,6 +8,7 @@ and easy or hard items need no assumption of their own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -114,17 +115,22 @@ def count_kinds(
     name, axis = benchmark
     shape = (len(identities), len(items))
     cells: dict[str, NDArray[np.int64]] = {}
-    readings: dict[str, dict[Reading, int]] = {identity: {} for identity in identities}
+    readings: dict[str, dict[Reading, int]] = {}
     for row, identity in enumerate(identities):
-        counted = readings[identity]
-        for column, item in enumerate(items):
-            for repeat in range(repeats):
-                grade = graded.get(Cell(candidate, identity, name, item, repeat))
-                kind = grade.outcome if grade else NOT_ASKED
-                cells.setdefault(kind, np.zeros(shape, dtype=np.int64))[row, column] += 1
-                if grade is not None:
-                    how = Reading(grade.grader, grade.outcome, grade.reason)
-                    counted[how] = counted.get(how, 0) + 1
+        found = [
+            graded.get(Cell(candidate, identity, name, item, repeat)) for item in items for repeat in range(repeats)
+        ]
+        # A million cells share few grade objects, so each is looked into once.
+        each = {id(grade): grade for grade in found}
+        place = {mark: ORDER.index(grade.outcome if grade else NOT_ASKED) for mark, grade in each.items()}
+        said = np.array([place[id(grade)] for grade in found], dtype=np.int64).reshape(len(items), repeats)
+        for at in set(place.values()):
+            cells.setdefault(ORDER[at], np.zeros(shape, dtype=np.int64))[row] = (said == at).sum(axis=1)
+        counted = readings[identity] = {}
+        for mark, n in Counter(map(id, found)).items():
+            if (grade := each[mark]) is not None:
+                how = Reading(grade.grader, grade.outcome, grade.reason)
+                counted[how] = counted.get(how, 0) + n
     return Kinds(name, axis, tuple(identities), tuple(items), cells, readings)
 
 

@@ -146,6 +146,7 @@ def _stage(
         Frame(benchmark, axes[benchmark], tuple(panel["identities"]), tuple(items), int(panel["repeats"]))
         for benchmark, items in panel["items"].items()
     ]
+    items = {frame.benchmark: set(frame.items) for frame in frames}
     matrices: dict[str, tuple[OutcomeMatrix, ...]] = {}
     estimates: dict[str, PBEstimate] = {}
     failures: dict[str, str] = {}
@@ -155,6 +156,8 @@ def _stage(
     who = str(panel["reference"]) if panel["reference"] else None
     for key in candidates:
         graded = store.grades(key)
+        if not any(cell.item in items.get(cell.benchmark, ()) for cell in graded):
+            continue
         counted = tuple(_kinds(key, frame, frame.identities, graded) for frame in frames)
         if all(one.totals.keys() <= {NOT_ASKED} for one in counted):
             continue  # this stage never asked this candidate
