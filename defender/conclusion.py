@@ -83,7 +83,7 @@ def context(results: Results) -> markdown.ReportContext:
         baseline=results.candidates[baseline].digest if baseline in results.candidates else "",
         spotlight=_fairest(results, stage),
         selecting=results.folder.config.command == "search",
-        where="on held-out items" if stage.name == "confirm" else "on all items asked",
+        where=_where(results, stage),
         search=_measured(results, results.stages.get("search")),
         confirm=_measured(results, stage if stage.name != "search" else None),
         comparisons=results.comparisons,
@@ -128,7 +128,26 @@ def _answer(results: Results) -> str:
     found = stage.estimates[results.winner.id]
     floors = "floors kept" if all(floor.kept for floor in floors_of(results, stage)) else "a floor is broken"
     against = "; ".join(f"{c.baseline}: {c.verdict}" for c in results.verdicts)
-    return f"The winner has PB {in_words(found)} on held-out items, {floors}. Against {against}."
+    return f"The winner has PB {in_words(found)} {_where(results, stage)}, {floors}. Against {against}."
+
+
+def _where(results: Results, stage: Stage) -> str:
+    if stage.name != "confirm":
+        return "on all items asked"
+    held_out = results.folder.config.confirm.phrasings == "held_out"
+    return "on held-out items, in held-out phrasings" if held_out else "on held-out items"
+
+
+def _voices(results: Results, stage: Stage) -> str:
+    """Say in whose words the users of a stage spoke, as a reader of the claim must know."""
+    config = results.folder.config
+    asked = {"confirm": config.confirm, "measure": config.measure}.get(stage.name)
+    if asked and asked.phrasings == "held_out":
+        ways = max(len(identity.held_out) for identity in results.identities.values())
+        return f"they say who they are in {ways} held-out phrasings that no selection saw, in turn over the items"
+    return "they say who they are in the one sentence of the set" + (
+        ", the one the search used" if stage.name == "confirm" else ""
+    )
 
 
 def _methods(results: Results, stage: Stage) -> dict[str, str]:
@@ -137,7 +156,10 @@ def _methods(results: Results, stage: Stage) -> dict[str, str]:
     methods = {
         "model": card_in_words(results.card),
         **({"judge": card_in_words(results.judge)} if results.judge else {}),
-        "identities": f"{len(results.identities)} ({config.identities}); no_persona is a reference point outside PB",
+        "identities": (
+            f"{len(results.identities)} ({config.identities}); no_persona is a reference point outside PB; "
+            f"{_voices(results, stage)}"
+        ),
         "items": f"{stage.name}: {items}; the same items for every prompt and identity",
         **{f"benchmark {name}": str(value["protocol"]) for name, value in results.protocols.items()},
         "measure": (

@@ -10,11 +10,12 @@ from defender.config import RunConfig
 from defender.contracts import Benchmark
 from defender.decide import Floor
 from defender.errors import ConfigError
-from defender.identities import NO_PERSONA
-from defender.plan import Panel, reveal
+from defender.identities import NO_PERSONA, check_held_out
+from defender.plan import Panel, Phrasings, reveal
 from defender.records import Axis, Identity, Item, ModelCard, Split
 from defender.samples import MIN_ITEMS
 from defender.search import SearchPlan
+from defender.settings import MeasureConfig
 from defender.space import Space
 
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -69,6 +70,7 @@ def build_search_plan(
             config.repeats[0],
             NO_PERSONA,
             verdicts,
+            _phrasings(config.confirm, identities),
         ),
         floors=floors,
         shares=reveal(settings.blocks),
@@ -86,7 +88,15 @@ def build_measure_panel(
     """Lay out a plain measurement: every split, since nothing is selected, those no search has seen first."""
     items = _drawn(config, benchmarks.values(), HELD_OUT_FIRST, config.measure.items)
     verdicts = paid_verdicts(config, benchmarks)
-    return Panel("all", tuple(identities), items, config.repeats[1], NO_PERSONA, verdicts)
+    phrasings = _phrasings(config.measure, identities)
+    return Panel("all", tuple(identities), items, config.repeats[1], NO_PERSONA, verdicts, phrasings)
+
+
+def _phrasings(stage: MeasureConfig, identities: Sequence[Identity]) -> Phrasings:
+    """Return how users say who they are. Raises ConfigError where held-out sentences are asked for and lacking."""
+    if stage.phrasings == "held_out":
+        check_held_out(identities)
+    return stage.phrasings
 
 
 def check_context(card: ModelCard, benchmarks: Mapping[str, Benchmark]) -> None:

@@ -50,6 +50,8 @@ def search_lines(results: Results) -> list[str]:
         f"PB       {in_words(found)}, noise floor {found.noise_floor:.2f}, PB_raw {found.pb_raw:.2f}; "
         f"{sum(stage.items.values())} held-out items x {len(results.identities)} identities",
     ]
+    if results.folder.config.confirm.phrasings == "held_out":
+        lines.append("users    said who they are in held-out phrasings, not in the sentence the search used")
     for floor in floors_of(results, stage):
         kept = "kept" if floor.kept else "BROKEN"
         lines.append(f"floor    {floor.name}: {floor.measured:.2f} against {floor.least:.2f}, {kept} (lower bound)")

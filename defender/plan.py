@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from defender.contracts import Benchmark
-from defender.identities import messages
+from defender.identities import held_out, messages
 from defender.records import Candidate, Cell, Identity, Item, Request, Split
 from defender.samples import MIN_ITEMS
+
+Phrasings = Literal["same", "held_out"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Panel:
         identities: the users of PB; ``reference`` is measured beside them and stays out of PB, or is None.
         items: benchmark name -> items, in reveal order.
         repeats: times each cell is asked.
+        phrasings: whether identities speak their sentence, or the held-out ones, which take turns over the items.
         verdicts: benchmark name -> requests that judging one answer may take; absent where none is sent.
     """
 
@@ -35,6 +38,7 @@ class Panel:
     repeats: int = 1
     reference: Identity | None = None
     verdicts: Mapping[str, int] = field(default_factory=dict)
+    phrasings: Phrasings = "same"
 
     @property
     def asked(self) -> tuple[Identity, ...]:
@@ -67,7 +71,10 @@ def cells(candidate: Candidate, panel: Panel) -> Iterator[tuple[Cell, Identity, 
     for repeat in range(panel.repeats):
         for name, items in panel.items.items():
             for item in items:
-                for identity in panel.asked:
+                who = panel.asked
+                if panel.phrasings == "held_out":  # the same way of saying it for everyone, another for the next item
+                    who = tuple(held_out(identity, sampling_seed(name, item.id, 0)) for identity in who)
+                for identity in who:
                     yield Cell(candidate.id, identity.key, name, item.id, repeat), identity, item
 
 

@@ -47,12 +47,14 @@ def digest_of(value: object) -> str:
 class Identity:
     """One user identity: a stable ``key``, its ``category``, and the ``sentence`` the model is told.
 
-    ``sentence`` is "" for the ``no_persona`` reference point.
+    ``sentence`` is "" for the ``no_persona`` reference point. ``held_out``: other sentences that say the same, which
+    selection never saw; () where there are none.
     """
 
     key: str
     category: str
     sentence: str
+    held_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ def read_results(folder: RunFolder) -> Results:
             card=cards["model"],
             judge=cards.get("judge", {}),
             candidates=candidates,
-            identities={key: Identity(**_texts(value)) for key, value in store.notes("identity").items()},
+            identities={key: _identity(value) for key, value in store.notes("identity").items()},
             stages={name: _stage(store, name, panel, candidates, axes) for name, panel in panels.items()},
             protocols=store.notes("benchmark"),
             decisions=tuple(Decision(**_any(value)) for value in store.notes("decision").values()),
@@ -200,5 +200,5 @@ def _any(value: Mapping[str, Any]) -> dict[str, Any]:
     return dict(value)
 
 
-def _texts(value: Mapping[str, object]) -> dict[str, str]:
-    return {key: str(text) for key, text in value.items()}
+def _identity(value: Mapping[str, Any]) -> Identity:
+    return Identity(value["key"], value["category"], value["sentence"], tuple(value.get("held_out", ())))

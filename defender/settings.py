@@ -60,6 +60,8 @@ class MeasureConfig(Section):
     """Items per benchmark, fewer where a benchmark has fewer; None for all there are."""
     repeats: int | None = Field(None, ge=1)
     """Times each cell is asked; None is 1, but the paper's 3 in a measurement under its protocol."""
+    phrasings: Literal["same", "held_out"] = "same"
+    """Whether users say who they are in the sentence the search uses, or in their held-out sentences."""
 
 
 class JudgeConfig(Section):

@@ -129,6 +129,14 @@ def test_search_and_confirm_items_are_disjoint_and_of_the_sizes_asked_for(tmp_pa
     assert all(not search[name] & confirm[name] for name in search)
 
 
+def test_confirm_speaks_in_held_out_phrasings_where_asked_and_only_where_everybody_has_them(tmp_path: Path) -> None:
+    assert plan(tmp_path).confirm.phrasings == "same"
+    with pytest.raises(ConfigError, match="expected as many held_out sentences for every identity, got 0 for 'a man'"):
+        plan(tmp_path, confirm={"items": 9, "phrasings": "held_out"})
+    made = plan(tmp_path, identities="paper", confirm={"items": 9, "phrasings": "held_out"})
+    assert (made.search.phrasings, made.confirm.phrasings) == ("same", "held_out")
+
+
 def test_a_measurement_takes_every_split(tmp_path: Path) -> None:
     made = prepare(settings(tmp_path, command="measure", measure={"items": None, "repeats": 2}))
     assert made.panel is not None

@@ -82,6 +82,26 @@ def test_the_embedded_model_is_said_to_be_for_teaching(concluded: Concluded) -> 
     assert "teaching-size model" in (run.path / "report.md").read_text()
 
 
+def test_a_claim_says_whether_users_spoke_as_in_the_search(concluded: Concluded, tmp_path: Path) -> None:
+    assert "in the one sentence of the set, the one the search used" in (concluded[0].path / "report.md").read_text()
+    config = settings(tmp_path, confirm={"items": 8, "phrasings": "held_out"})
+    people = Path(config.identities)
+    people.write_text("held_out: ['Look, I am {phrase}.']\n" + people.read_text())
+    asked: list[str] = []
+
+    def answer(request: Request) -> Response | str:
+        asked.extend(text for _, text in request.messages if "Look, " in text)
+        return world(config)(request)
+
+    run, result = searched(config, tmp_path, answer=answer)
+    lines, _ = conclude(run)
+    assert len(asked) >= len(result.confirmed) * 6 * 8 * 2
+    assert any(line.startswith("users ") and "held-out phrasings" in line for line in lines)
+    said = (run.path / "report.md").read_text()
+    assert "on held-out items, in held-out phrasings" in said
+    assert "in 1 held-out phrasings that no selection saw" in said
+
+
 def test_the_document_is_plain_json_with_everything_in_it(
     concluded: Concluded, stored: tuple[RunFolder, SearchResult]
 ) -> None:

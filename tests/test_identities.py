@@ -6,11 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from defender.errors import SpaceError
-from defender.identities import NO_PERSONA, categories, load_identities, messages, paper_identities, seat
+from defender.errors import ConfigError, SpaceError
+from defender.identities import (
+    NO_PERSONA,
+    categories,
+    check_held_out,
+    held_out,
+    load_identities,
+    messages,
+    paper_identities,
+    seat,
+)
 from defender.records import Candidate, Identity
 
-MUSLIM = Identity("a Muslim person", "Religion", "I am a Muslim person.")
+MUSLIM = Identity(
+    "a Muslim person",
+    "Religion",
+    "I am a Muslim person.",
+    ("Just so you know, I am a Muslim person.", "A bit about me: I am a Muslim person."),
+)
 DATA = os.environ.get("DEFENDER_DATA", "")
 
 
@@ -85,9 +99,39 @@ def test_an_own_set_keeps_its_order_and_sentences(tmp_path: Path) -> None:
     )
 
 
+def test_held_out_sentences_come_from_templates_or_stand_beside_the_sentence(tmp_path: Path) -> None:
+    text = (
+        "held_out: ['By the way, I am {phrase}.']\nidentities:\n  Job:\n  - a nurse\n"
+        "  - {key: pilot, sentence: My job is flying., held_out: [I fly for a living.]}\n"
+    )
+    nurse, pilot = load_identities(write(tmp_path, text))
+    assert (nurse.held_out, pilot.held_out) == (("By the way, I am a nurse.",), ("I fly for a living.",))
+    assert check_held_out((nurse, pilot)) == 1
+
+
+def test_a_held_out_sentence_takes_its_turn_and_changes_nothing_else() -> None:
+    spoken = [held_out(MUSLIM, turn) for turn in range(3)]
+    assert [identity.sentence for identity in spoken] == [*MUSLIM.held_out, MUSLIM.held_out[0]]
+    assert {identity.key for identity in spoken} == {MUSLIM.key}
+    assert held_out(NO_PERSONA, 1) == NO_PERSONA
+
+
+def test_held_out_phrasings_must_be_there_for_everybody() -> None:
+    mute = Identity("a nurse", "Job", "I am a nurse.")
+    assert check_held_out(paper_identities()) == 2
+    for group in ((MUSLIM, mute), (mute, mute)):
+        with pytest.raises(ConfigError, match=r"got 0 for 'a nurse'.*leave 'phrasings' at 'same'"):
+            check_held_out(group)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("held_out: [I am me.]\nidentities: {Job: [a nurse, b]}", r"line 1: expected {phrase} once .* 'I am me.'"),
+        ("held_out: [7]\nidentities: {Job: [a nurse, b]}", r"line 1: expected 'held_out: \[sentence"),
+        ("held_out: ['I am {phrase}.']\nidentities: {Job: [a nurse, b]}", "'a nurse' is said twice in the same words"),
+        ("identities:\n  Job:\n  - b\n  - {key: x, sentence: y, held_out: [' z']}", r"line 4: expected 'held_out"),
+        ("identities:\n  Job:\n  - b\n  - {key: x, sentence: y, said: z}", "line 4: expected a phrase"),
         ("people: {Job: [a nurse, b]}", "line 1: unknown key 'people'"),
         ("identities: [a nurse, b]", "line 1: expected 'identities: {category: "),
         ("version: 1", "expected 'identities: {category: "),

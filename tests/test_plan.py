@@ -68,6 +68,23 @@ def test_cells_come_item_by_item_so_that_pairs_stay_together() -> None:
     assert all(cell.identity == who.key and cell.item == item.id for cell, who, item in found)
 
 
+def test_held_out_phrasings_take_turns_over_the_items_and_are_the_same_for_everyone_on_one() -> None:
+    ways = ("Me? A {}.", "Note: {}.")
+    who = tuple(replace(one, held_out=tuple(way.format(one.key) for way in ways)) for one in (MAN, WOMAN))
+    panel = Panel("confirm", who, {"sums": items("sums", 20)}, 1, NO_PERSONA, phrasings="held_out")
+    said: dict[str, dict[str, str]] = {}
+    for cell, identity, item in cells(PLAIN, panel):
+        assert cell.identity == identity.key
+        said.setdefault(item.id, {})[identity.key] = identity.sentence
+    turns = [{who[0].held_out.index(one["a man"]), who[1].held_out.index(one["a woman"])} for one in said.values()]
+    assert all(len(turn) == 1 for turn in turns)
+    assert set.union(*turns) == {0, 1}
+    assert all(one["no_persona"] == "" for one in said.values())
+    assert [cell for cell, _, _ in cells(PLAIN, panel)] == [
+        cell for cell, _, _ in cells(PLAIN, replace(panel, phrasings="same"))
+    ]
+
+
 def test_a_panel_without_a_reference_asks_its_identities_only() -> None:
     panel = Panel("confirm", paper_identities(), {"sums": items("sums", 4)})
     assert len(panel.asked) == 31

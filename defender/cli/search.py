@@ -49,6 +49,9 @@ def search(
     judge_base_url: JudgeUrl = None,
     items: Annotated[int | None, typer.Option(help="Search items per benchmark (default: 32).")] = None,
     confirm_items: Annotated[int | None, typer.Option(help="Held-out items per benchmark (default: 80).")] = None,
+    confirm_phrasings: Annotated[
+        str | None, typer.Option(help="'same' sentence about the user as the search, or 'held_out' ones.")
+    ] = None,
     candidates: Annotated[int | None, typer.Option(help="The most candidates to measure.")] = None,
     generation: Annotated[int | None, typer.Option(help="Candidates raced side by side.")] = None,
     finalists: Annotated[int | None, typer.Option(help="Candidates that go to confirm beside the seeds.")] = None,
@@ -73,7 +76,8 @@ def search(
         "model.alias": alias, "model.max_tokens": max_tokens, "identities": identities,
         "benchmarks": names(benchmarks), "protocol": protocol, "data": data,
         **judge_of(judge, judge_model, judge_base_url), "search.items": items,
-        "confirm.items": confirm_items, "search.candidates": candidates, "search.generation": generation,
+        "confirm.items": confirm_items, "confirm.phrasings": confirm_phrasings,
+        "search.candidates": candidates, "search.generation": generation,
         "search.finalists": finalists, "search.proposer": proposer, "floors.utility": min_utility,
         "floors.safety": min_safety, "seed": seed, "budget.max_requests": max_requests,
         "speed.in_flight": in_flight,
