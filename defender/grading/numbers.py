@@ -3,166 +3,236 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 
-from defender.grading.claims import leads
-from defender.grading.reading import Reading, plain
+from defender.grading.amounts import NUMBER, WORDS, amount, joined, numeric, spelled
+from defender.grading.claims import Lead, corrects, leads
+from defender.grading.clauses import EQUALS, FORWARD, affirmed, result
+from defender.grading.closing import is_comment, sentences, substance
+from defender.grading.reading import WEAK_TIERS, Reading, ends_open, plain
+from defender.grading.turns import turns
 
-_CURRENCY = re.compile(
-    r"(?<![A-Za-z])(?:US|A|C|NZ)?[€£¥₹₽₩₺]|\b(?:USD|EUR|GBP|INR|Rs\.?)\s*(?=[-\d.])|(?<=\d)\s?(?:USD|EUR|GBP)\b"
-)
-_FRACTION_MACRO = re.compile(r"\\[dt]?frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}")
-_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)"
-_DECIMAL = rf"(?:{_DIGITS}(?:\.\d+)?|\.\d+)"
-_POWER = (
-    r"(?:[eE](?P<e>[+-]?\d{1,3})(?!\w)|\s*(?:x|×|\*|·|\\times|\\cdot)\s*10\s*(?:\^|\*\*)\s*\{?(?P<ten>[+-]?\d{1,3})\}?)"
-)
-_SCALE = r"(?:\s*(?P<scale>thousand|million|billion)\b)"
-_NUMBER = re.compile(
-    rf"(?P<sign>(?<![\w)\]}}%.])[-+])?(?P<whole>{_DECIMAL})"
-    rf"(?:(?P<mixed>\s+\d+/\d+)(?![\d.])|\s*/\s*(?P<under>{_DECIMAL})(?!\s*/)|{_POWER})?{_SCALE}?",
-    re.I,
-)
 CLAIM_CHARACTERS = 400
 """How much of a line after "Answer:" is the claim; answers that loop would otherwise take quadratic time."""
-_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
-_OPERATOR = re.compile(r"\s*(?:[+*×÷=^]|/|-\s*\d|-\s+\d|x\s*\d|\\times|\\div|\\cdot)")
-_ALTERNATIVE = re.compile(r"\s*(?:%|[a-z]+)?\s*(?:or|to|and/or)\s+[-+]?\d", re.I)
-_CLOCK = re.compile(r"\s*:\s*\d")
-_SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
+_UNIT = r"(?:%|[A-Za-z/²³]+(?:\s[a-z]+)?)"
+_FILLER = re.compile(
+    r"(?:\s*(?:≈|=|:|#|-(?=\s)|(?:approximately|about|around|roughly|nearly|almost|exactly|only|just|probably|equals?|is|are|"
+    r"(?:I think )?(?:it is|it's)|a (?:total|sum|loss|profit|net total) of|a|an|the|total|of|=)(?=[\s:])))+\s*",
+    re.I,
 )
-_WORDS = {word: value for value, word in enumerate(_SMALL.split())}
-_ROUND = "twenty thirty forty fifty sixty seventy eighty ninety"
-_TENS = {word: 10 * value for value, word in enumerate(_ROUND.split(), start=2)}
-_WORD_NUMBER = re.compile(
-    rf"(?:({'|'.join(_TENS)})(?:[- ]({'|'.join([*_WORDS][1:10])}))?|({'|'.join(_WORDS)}))\b", re.I
+_NEGATIVE = re.compile(r"(?:negative|minus)\s+(?=\S)", re.I)
+_BOX = re.compile(r"\W*\\f?box(?:ed)?\s*\{(.*?)\}?\W*$", re.S)
+_OPERATOR = re.compile(
+    r"\s*(?:[A-Za-z%/]+\s+){0,3}?(?:=|≈|[+*^]\s*[\d(.]|/\s*\d|-\s*[\d.(]|x\s*\d)|[xyzn](?![\w])(?=\s*(?:[-+*/^=)]|$))"
 )
+_MORE = re.compile(rf"\s*{_UNIT}?\s*(?:,|;|&|and|,\s*and|plus|or|to|and/or|,\s*or)\s+[-+]?(?=[\d.]*\d)")
+_PARTED = re.compile(
+    r"\s*(?:hours?|hrs?|h|minutes?|mins?|feet|ft|foot|days?|weeks?|months?|years?|pounds?|lbs?|dollars?|meters?|m)"
+    r"(?:\s*,)?(?:\s+and)?\s+\d",
+    re.I,
+)
+_CENTS = re.compile(r"\s*dollars?\s*(?:,|and)?\s*(\d{1,2})\s*cents?\b", re.I)
+_RANGED = re.compile(r"\s?-\s?\d")
+_ROUNDED = re.compile(rf"\s*{_UNIT}?,?\s*(?:(?:which|and) )?(?:rounds?|rounded)\b(?! from)", re.I)
+_CLOCK = re.compile(r"\s*:\s*(\d+)")
+_UNDETERMINED = re.compile(
+    r"\b(?:not enough|insufficient|missing|lacks?|without (?:more|further|additional|knowing)) (?:\w+ )?(?:information|info|data|"
+    r"details?|context)\b|\b(?:cannot|can't|can not|could not|unable to|impossible to|not possible to) (?:be )?"
+    r"(?:\w+ly )?(?:determined?|answer(?:ed)?|solved?|calculated?|sa(?:y|id)|computed?|found|find|know)\b|"
+    r"\b(?:do not|don't) know\b|\bmore information\b|\bno (?:answer|solution)\b",
+    re.I,
+)
+_BOLDED = re.compile(r"\*\*([^*\n]{1,80})\*\*")
+_LONE = re.compile(rf"\W*{NUMBER.pattern}\W*(?:%|percent|[A-Za-z]+(?:\s[a-z]+){{0,2}})?\W*", re.I)
 
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
+    """``value`` None: something is claimed that is no one number. ``firm``: the number itself, not read from a sum."""
+
     value: Fraction | None
+    firm: bool
     start: int
     end: int
 
 
 def read_number(text: str, cut: bool = False) -> Reading[Fraction]:
-    """Return the number an answer settles on, exactly; commas, currency, units and a percent sign do not count.
+    """Return the number an answer settles on, exactly; separators, currency, units and a percent sign do not count.
 
-    Tiers, strongest first: "answer line", "####", "boxed", "stated" ("the answer is ..."), "last number" (the last
-    number of the last sentence that has one; after an equals sign the first). Within a tier the last claim counts.
-    "contradictory": alternatives ("18 or 20").
+    Tiers, strongest first: "answer line", "####", "boxed", "stated" ("the answer is ..."), "alone" (a first line that
+    is nothing but a number), "last number" (the result of the last sentence that has a number, checks and courtesies
+    left aside). Within a tier the last claim counts. "contradictory": alternatives ("18 or 20"), something that is no
+    one number ("6:30"), or a weaker tier that afterwards claims another number without taking the first one back. An
+    "Answer:" that heads the working announces nothing. Where the answer runs on into another question, what stands
+    before counts.
 
     Args:
         text: the answer as received.
         cut: the text ended at the token limit: a number that touches its end may be half a number.
     """
-    answer = _numeric(text)
-    found: dict[str, list[_Claim]] = {}
-    for lead in leads(answer):
-        fragment = _fragment(answer, lead.end, lead.tier)
-        end = lead.end + len(fragment)
-        value, known = _claimed(fragment, touches_end=cut and end >= len(answer))
-        if known:
-            found.setdefault(lead.tier, []).append(_Claim(value, lead.start, end))
-    for tier, claims in found.items():  # leads come strongest tier first
-        final = claims[-1]
-        beside = len(claims) > 1 and not re.search(r"\w", answer[claims[-2].end : final.start])
-        if final.value is None or (beside and claims[-2].value != final.value):
-            return Reading(None, "contradictory")
-        return Reading(final.value, tier)
-    if not cut and (value := _last(answer)) is not None:
-        return Reading(value, "last number")
-    return Reading(None, "no answer" if answer else "empty")
+    answer = numeric(plain(text))
+    for turn in turns(answer):
+        before = answer[: turn.at].rstrip()
+        reading = _read(before, before, cut=False, open_end=False)
+        settled = reading.value is not None or reading.tier == "contradictory"
+        sure = reading.tier not in {*WEAK_TIERS, "stated"} or (turn.named and reading.tier != "last number")
+        if settled and (sure or (turn.named and "=" in before)):
+            return reading
+    return _read(answer, text, cut, open_end=cut and ends_open(text))
 
 
 def value_of(text: str) -> Fraction | None:
     """Return the one number ``text`` is ("1,234.50", "-3/4", "6e3"), or None. Raises nothing."""
-    found = _NUMBER.fullmatch(_numeric(text).strip().rstrip(".%").strip())
-    return _value(found) if found else None
+    found = NUMBER.fullmatch(numeric(plain(text)).strip().rstrip(".%").strip())
+    return amount(found) if found else None
 
 
-def _numeric(text: str) -> str:
-    """Plain text with currency gone and fractions on one line."""
-    answer = plain(text).replace("−", "-")
-    answer = _FRACTION_MACRO.sub(r" \1/\2", answer)
-    answer = "".join(
-        _vulgar(c) if unicodedata.category(c) == "No" and "FRACTION" in unicodedata.name(c, "") else c for c in answer
-    )
-    answer = re.sub(r"\\[%#]", lambda m: m.group()[1], answer)
-    answer = re.sub(r"(?<=[-+]) (?=\d+/\d)", "", answer)
-    answer = re.sub(r"(?<=\d) (?=000(?!\d))", "", _CURRENCY.sub("", answer))  # "118 000"
-    return re.sub(r"([:=])[ \t]*-[ \t]+(?=[\d.])", r"\1 -", answer)
+def _read(answer: str, raw: str, cut: bool, open_end: bool) -> Reading[Fraction]:
+    found: dict[str, list[_Claim]] = {}
+    for lead in leads(answer):
+        if (claim := _claim(answer, lead, open_end)) is not None:
+            found.setdefault(lead.tier, []).append(claim)
+    for tier, claims in list(found.items()):  # leads come strongest tier first
+        final = claims[-1]
+        later = [c for other in found.values() for c in other if c.start >= final.end and c.value != final.value and c.firm]
+        if later and corrects(answer[final.end : later[0].end]):
+            return Reading(later[-1].value, "stated")
+        beside = len(claims) > 1 and not re.search(r"\w", answer[claims[-2].end : final.start])
+        if final.value is None or later or (beside and claims[-2].value != final.value):
+            return Reading(None, "contradictory")
+        return Reading(final.value, tier)
+    if cut:
+        return Reading(None, "no answer" if answer else "empty")
+    return _last(answer, raw)
 
 
-def _vulgar(character: str) -> str:
-    value = Fraction(unicodedata.numeric(character)).limit_denominator(100)
-    return f" {value.numerator}/{value.denominator}"
+def _claim(answer: str, lead: Lead, open_end: bool) -> _Claim | None:
+    fragment = _fragment(answer, lead)
+    end = lead.end + len(fragment)
+    value, firm, known = _claimed(fragment, open_end and end >= len(answer))
+    if not known:
+        return None
+    if lead.tier == "answer line" and not firm and _heads_working(answer, fragment, end):
+        return None
+    return _Claim(value, firm, lead.start, end)
 
 
-def _fragment(answer: str, at: int, tier: str) -> str:
-    if tier == "boxed":
+def _heads_working(answer: str, fragment: str, end: int) -> bool:
+    """Say whether the working follows what stands after "Answer:", rather than a comment on it."""
+    rest = answer[end:].lstrip()
+    several = sum(1 for sentence in sentences(fragment) if NUMBER.search(sentence)) > 1
+    return several or (NUMBER.search(rest) is not None and not is_comment(rest))
+
+
+def _fragment(answer: str, lead: Lead) -> str:
+    at = lead.end
+    if lead.tier == "boxed" and answer[at - 1] == "{":
         depth, end = 1, at
         while end < min(len(answer), at + CLAIM_CHARACTERS) and depth:
             depth += {"{": 1, "}": -1}.get(answer[end], 0)
             end += 1
         return answer[at : end - 1 if not depth else end]
     line = answer[at : at + CLAIM_CHARACTERS].split("\n", 1)[0]
-    return line if tier != "stated" else re.split(r"(?<=[^\d])\.\s|\.\s+(?=[A-Z])", line, maxsplit=1)[0]
+    return line if lead.tier != "stated" else re.split(r"(?<=[^\d])\.\s|\.\s+(?=[A-Z])", line, maxsplit=1)[0]
 
 
-def _claimed(fragment: str, touches_end: bool) -> tuple[Fraction | None, bool]:
-    """Read the number of a claim: (value, whether something was claimed); (None, True) is a contradiction."""
-    boxed = re.match(r"\W*\\f?boxed\s*\{(.*?)\}?\W*$", fragment)
-    inner = (boxed[1] if boxed else fragment).strip(" \t*:\"'([{")
-    if (word := _WORD_NUMBER.match(inner)) is not None:
-        tens, one, small = (group.lower() if group else "" for group in word.groups())
-        return Fraction(_TENS[tens] + _WORDS.get(one, 0) if tens else _WORDS[small]), True
-    numbers = list(_NUMBER.finditer(inner))
-    if not numbers or (touches_end and numbers[-1].end() == len(inner)):
-        return None, False
-    first = numbers[0]
-    after = inner[first.end() :]
-    equation = re.search(r"[=≈]", inner)
-    if first.start() == 0 and not equation and (_ALTERNATIVE.match(after) or re.match(r"\s?-\s?\d", after)):
+def _claimed(fragment: str, touches_end: bool) -> tuple[Fraction | None, bool, bool]:
+    """Read the number of a claim: (value, firm, whether something was claimed); (None, _, True) is no one number."""
+    boxed = _BOX.match(fragment)
+    inner = joined(boxed[1] if boxed else fragment).strip(" \t*:\"'([{<")
+    inner = inner[_length(_FILLER, inner) :]
+    sign = -1 if _NEGATIVE.match(inner) else 1
+    inner = inner[_length(_NEGATIVE, inner) :].lstrip("([{ ")
+    words = WORDS.match(inner)
+    if words is not None and (value := spelled(words.group())) is not None:
+        return sign * value, True, True
+    numbers = list(NUMBER.finditer(inner))
+    if touches_end and numbers and numbers[-1].end() == len(inner):
+        numbers.pop()
+        inner = inner.rstrip("0123456789.,/")
+    if not numbers:
+        return None, False, False
+    first, after = numbers[0], inner[numbers[0].end() :]
+    if first.start() == 0 and not _OPERATOR.match(after) and not _ROUNDED.match(after):
+        value, known = _leading(first, after, numbers)
+        if not (value is None and EQUALS.search(after)):
+            return None if value is None else sign * value, True, known
+    if EQUALS.search(inner):
+        return _equation(inner)
+    if first.start() == 0 and not FORWARD.search(after):  # an expression that nobody worked out
+        return None, False, True
+    if not affirmed(inner):
+        return None, False, False
+    value, known = result(inner, single=True)
+    return value, False, known
+
+
+def _leading(first: re.Match[str], after: str, numbers: list[re.Match[str]]) -> tuple[Fraction | None, bool]:
+    """Judge a number that opens a claim by what follows it."""
+    value = amount(first)
+    if (cents := _CENTS.match(after)) is not None and value is not None:
+        return value + Fraction(int(cents[1]), 100), True
+    if (clock := _CLOCK.match(after)) is not None:
+        return (value, True) if set(clock[1]) == {"0"} else (None, True)
+    more = _MORE.match(after) or _PARTED.match(after) or _RANGED.match(after)
+    if more is not None and len(numbers) > 1 and amount(numbers[1]) != value:
         return None, True
-    if first.start() == 0 and not _OPERATOR.match(after):
-        return (None, False) if _CLOCK.match(after) else (_value(first), True)
-    if equation:
-        sides = _NUMBER.search(re.split(r"[=≈]", inner)[-1])
-        return (_value(sides), True) if sides else (None, False)
-    values = {_value(number) for number in numbers}
-    return (values.pop(), True) if len(values) == 1 else (None, False)
+    return value, value is not None
 
 
-def _last(answer: str) -> Fraction | None:
-    sentences = [s for s in re.split(r"(?<=[^\d.])[.!?]\s+|(?<=\d)[.!?]\s+(?=[A-Z])|\n+", answer) if _NUMBER.search(s)]
-    if not sentences:
-        return None
-    sides = re.split(r"[=≈]", sentences[-1])
-    after_equals = _NUMBER.search(sides[-1]) if len(sides) > 1 else None
-    return _value(after_equals or list(_NUMBER.finditer(sentences[-1]))[-1])
+def _equation(inner: str) -> tuple[Fraction | None, bool, bool]:
+    """Read the side of an equation that is one number: the last, else the first."""
+    sides = EQUALS.split(inner)
+    unknown = NUMBER.search("".join(sides[:-1])) is None
+    last = NUMBER.search(sides[-1])
+    if last is not None and not _OPERATOR.match(sides[-1][last.end() :]):
+        return amount(last), unknown, True
+    first = NUMBER.match(sides[0].strip())
+    if first is not None and not _OPERATOR.match(sides[0].strip()[first.end() :]):
+        return amount(first), True, True
+    return None, False, True
 
 
-def _value(found: re.Match[str]) -> Fraction | None:
-    whole = Fraction(found["whole"].replace(",", ""))
-    if found["mixed"]:
-        over, under = found["mixed"].split("/")
-        if int(under) == 0:
-            return None
-        whole += Fraction(int(over), int(under))
-    if found["under"]:
-        under_value = Fraction(found["under"].replace(",", ""))
-        if under_value == 0:
-            return None
-        whole /= under_value
-    power = found["e"] or found["ten"]
-    if power:
-        whole *= Fraction(10) ** int(power)
-    if found["scale"]:
-        whole *= _SCALES[found["scale"].lower()]
-    return -whole if found["sign"] == "-" else whole
+def _length(pattern: re.Pattern[str], text: str) -> int:
+    found = pattern.match(text)
+    return found.end() if found else 0
+
+
+def _last(answer: str, raw: str) -> Reading[Fraction]:
+    nothing = "no answer" if answer else "empty"
+    said = substance(answer)
+    if not said or any(_UNDETERMINED.search(sentence) for sentence in said[-2:]):
+        return Reading(None, nothing)
+    with_number = [sentence for sentence in said if affirmed(sentence)]
+    if not with_number:
+        words = [value for found in WORDS.finditer(said[-1]) if (value := spelled(found.group())) is not None]
+        return Reading(words[0], "last number") if len(words) == 1 else Reading(None, nothing)
+    if (lone := _opening(answer, raw)) is not None:
+        return Reading(lone, "alone")
+    emphasized = {value for bold in _BOLDED.findall(_last_line(raw)) if (value := _only(bold)) is not None}
+    if len(emphasized) == 1:
+        return Reading(emphasized.pop(), "last number")
+    value, known = result(with_number[-1])
+    return Reading(value, "last number" if value is not None else "contradictory" if known else nothing)
+
+
+def _opening(answer: str, raw: str) -> Fraction | None:
+    """Return the number an answer opens with: alone on its line with a break or a comment behind it, or as a price."""
+    first, _, rest = answer.partition("\n")
+    if rest.strip() and (rest.startswith("\n") or is_comment(rest)) and (lone := _LONE.fullmatch(first)):
+        return amount(lone)
+    if raw.lstrip("*_\\ \n")[:1] in tuple("$€£") and (lone := _LONE.fullmatch(sentences(first)[0])):
+        return amount(lone)
+    return None
+
+
+def _last_line(raw: str) -> str:
+    lines = [line for line in raw.rstrip().splitlines() if NUMBER.search(line)]
+    return lines[-1] if lines else ""
+
+
+def _only(bold: str) -> Fraction | None:
+    """Return the one number among bold words, or None."""
+    found = list(NUMBER.finditer(numeric(plain(bold))))
+    return amount(found[0]) if len(found) == 1 else None

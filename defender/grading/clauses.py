@@ -1,0 +1,103 @@
+"""Which of the numbers in a sentence is its result."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from defender.grading.amounts import NUMBER, amount
+
+EQUALS = re.compile(r"=>|=|≈")
+FORWARD = re.compile(
+    r"[,;]\s*(?:and\s+)?(?:so|therefore|thus|hence|then)\b|\b(?:which|that) (?:is|means|gives|leaves|makes|equals|totals|"
+    r"comes to|amounts to|rounds? (?:up |down )?to)\b|\bfor a total of\b|\b(?:totall?ing|giving|making|leaving|resulting in|"
+    r"bringing|rounds? (?:up |down )?to|rounded (?:up |down )?to|equals|amounts to|comes (?:out )?to|adds? up to)\b",
+    re.I,
+)
+_REASON = re.compile(
+    r"[\s,]+(?:since|because|as|after|given|if|when|assuming|considering|compared|instead of|rather than)\b.*", re.I | re.S
+)
+_PARENTHESES = re.compile(r"\([^()]*\)")
+_ASIDE = re.compile(
+    r"(?:\b(?:from|by|at|in|over|with|within|during|per|every|each|than|not|out of|of (?:the|his|her|their|its|these|those|all)|"
+    r"after|on|among|between|into|starting with)(?:\s+(?:\w+ing|the|her|his|their|its|a|all|those|these|first|last|only|another))"
+    r"{0,3}\s+|\bfor\s+(?=[\d.]+\s+[a-z]|[\d.]+(?:\s+\w+)?\s+(?:each|per|apiece)\b)|\bto\s+(?=each of))$",
+    re.I,
+)
+_EACH = re.compile(r"\s*(?:\w+\s+)?(?:each|apiece|a piece|per)\b", re.I)
+_EITHER = re.compile(r"^\s*(?:%|[a-z]+)?\s*(?:or|to|and/or)\s+$", re.I)
+_RANGE = re.compile(r"\b(?:between|either|from)\s+$", re.I)
+_AND = re.compile(r"\band\b|[;&]")
+_NOT = re.compile(r"\b(?:not|isn't|never)\s+(?:just\s+|simply\s+)?(?=[-+]?\.?\d)", re.I)
+LOOK_BACK = 60
+"""How many characters before a number are looked at for a preposition."""
+
+
+def result(sentence: str, single: bool = False) -> tuple[Fraction | None, bool]:
+    """Return (the number a sentence concludes with, whether it has any); (None, True) where it leaves a choice.
+
+    After an equals sign the first number; else the last one of the concluding clause that no preposition makes an
+    aside ("from 9 eggs", "at $2 each"), or simply the last.
+
+    Args:
+        sentence: `numeric` text.
+        single: two numbers joined by "and" are a choice as well.
+    """
+    clause = _concluding(sentence)
+    sides = EQUALS.split(clause)
+    if len(sides) > 1 and (found := NUMBER.search(sides[-1])) is not None:
+        return amount(found), True
+    found_all = [found for found in NUMBER.finditer(clause) if amount(found) is not None]
+    if not found_all:
+        return None, NUMBER.search(sentence) is not None
+    plain = _PARENTHESES.sub(lambda aside: " " * len(aside.group()), clause)
+    main = [found for found in found_all if plain[found.start()] != " " and not _aside(plain, found)]
+    if _choice(clause, found_all) or (single and _listed(clause, main)):
+        return None, True
+    return amount((main or found_all)[-1]), True
+
+
+def affirmed(sentence: str) -> bool:
+    """Say whether a sentence has a number that it does not deny ("not 26")."""
+    return NUMBER.search(sentence) is not None and len(NUMBER.findall(sentence)) > len(_NOT.findall(sentence))
+
+
+def _concluding(sentence: str) -> str:
+    """Return the last clause that has a number: behind "so" and "which is", in front of "since" and "after"."""
+    for turn in reversed(list(FORWARD.finditer(sentence))):
+        if NUMBER.search(sentence, turn.end()):
+            sentence = sentence[turn.end() :]
+            break
+    shorter = _REASON.sub("", sentence, count=1)
+    return shorter if NUMBER.search(shorter) else sentence
+
+
+def _aside(clause: str, found: re.Match[str]) -> bool:
+    before = clause[max(0, found.start() - LOOK_BACK) : found.start()]
+    # The look-ahead of "for" needs the number itself.
+    upto = re.search(r"\bfor\s+$", before, re.I)
+    if upto is not None:
+        return bool(_EACH.match(clause, found.end()) or _counted(clause, found))
+    return _ASIDE.search(before) is not None
+
+
+def _counted(clause: str, found: re.Match[str]) -> bool:
+    """Say whether the number counts things ("9 eggs")."""
+    return re.match(r"\s+[a-z]{2,}", clause[found.end() : found.end() + LOOK_BACK]) is not None
+
+
+def _listed(clause: str, numbers: list[re.Match[str]]) -> bool:
+    return any(
+        amount(one) != amount(other) and _AND.search(clause[one.end() : other.start()])
+        for one, other in zip(numbers, numbers[1:], strict=False)
+    )
+
+
+def _choice(clause: str, numbers: list[re.Match[str]]) -> bool:
+    """Say whether two different numbers are offered side by side: "18 or 20", "between 18 and 20"."""
+    for one, other in zip(numbers, numbers[1:], strict=False):
+        between = clause[one.end() : other.start()]
+        ranged = between.strip() in ("and", "to", "or") and _RANGE.search(clause[max(0, one.start() - 12) : one.start()])
+        if amount(one) != amount(other) and (ranged or (_EITHER.match(between) and not between.strip().endswith("to"))):
+            return True
+    return False
