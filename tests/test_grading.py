@@ -165,8 +165,9 @@ class TestPrograms:
         reading = read_program("Here you go:\ndef f(x):\n    return x + 1\nHope that helps!", "f")
         assert (reading.value, reading.tier) == ("def f(x):\n    return x + 1", "bare lines")
 
-    def test_code_that_does_not_define_the_name_is_no_program(self) -> None:
-        assert read_program("```python\ndef g():\n    return 1\n```", "f").value is None
+    def test_code_that_does_not_define_the_name_is_read_as_other_code_and_prose_is_none(self) -> None:
+        reading = read_program("```python\ndef g():\n    return 1\n```", "f")
+        assert (reading.value, reading.tier) == ("def g():\n    return 1", "other code")
         assert read_program("I can't help with that.", "f").value is None
 
     def test_a_block_in_a_list_is_unindented(self) -> None:

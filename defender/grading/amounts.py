@@ -28,6 +28,9 @@ _DEGREE = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|°")
 _TIMES = re.compile(r"\\(?:times|cdot|ast)\b|[×·∙⋅]")
 _DIVIDED = re.compile(r"\\div\b|÷")
 _RESTORE_SIGN = re.compile(r"([:=])[ \t]*-[ \t]+(?=[\d.])")
+_BELOW_ZERO = re.compile(
+    r"(?<![-\d.])(\d+(?:\.\d+)?(?:\s*degrees?)?(?:\s*[CF]\b|\s(?:celsius|fahrenheit))?\s+below (?:zero|0)\b)", re.I
+)
 _SPACED_SIGN = re.compile(r"(?<=[-+]) (?=\d+/\d)")
 
 _DECIMAL = r"(?:\d+(?:\.\d+)?|\.\d+)"
@@ -51,7 +54,17 @@ _UNITS = {word: value for value, word in enumerate(_SMALL.split())}
 _ROUND = "twenty thirty forty fifty sixty seventy eighty ninety"
 _TENS = {word: 10 * value for value, word in enumerate(_ROUND.split(), start=2)}
 _BIG = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "dozen": 12}
-_PARTS = {"half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
+_PARTS = {
+    "half": 2,
+    "halves": 2,
+    "third": 3,
+    "quarter": 4,
+    "fourth": 4,
+    "fifth": 5,
+    "sixth": 6,
+    "eighth": 8,
+    "tenth": 10,
+}
 _PART = "|".join(f"{part}s?" for part in _PARTS)
 _WORD = "|".join([*_UNITS, *_TENS, *_BIG, _PART, "a", "an"])
 WORDS = re.compile(rf"(?:{_WORD})(?:(?:[\s-]+and)?[\s-]+(?:{_WORD}))*(?![\w-])", re.I)
@@ -71,13 +84,17 @@ def numeric(text: str) -> str:
         text = _TIMES.sub("*", _IMPLIES.sub(" => ", _SIGNS.sub(" ≈ ", text)))
         text = _DIVIDED.sub("/ ", text)
         text = _RAISED.sub(lambda found: "^" + found.group().translate(_SUPERSCRIPTS), text)
-        text = "".join(_vulgar(c) if unicodedata.category(c) == "No" else c for c in text) if not text.isascii() else text
+        text = (
+            "".join(_vulgar(c) if unicodedata.category(c) == "No" else c for c in text) if not text.isascii() else text
+        )
     text = _CURRENCY.sub("", _CALCULATION.sub("", text))
     text = _SPLIT_GROUPS.sub("", _SPACED_SIGN.sub("", text.replace("&=", "=")))
     if _EURO_EVIDENCE.search(text):
         text = _EURO_GROUPS.sub(lambda found: found.group().replace(".", ""), text)
     text = _GROUPED.sub(lambda found: found.group().replace(",", ""), text)
     text = _DECIMAL_COMMA.sub(r"\1.\2", text)
+    if "below" in text:
+        text = _BELOW_ZERO.sub(r"-\1", text)
     return _RESTORE_SIGN.sub(r"\1 -", text)
 
 

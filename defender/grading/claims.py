@@ -51,7 +51,7 @@ _BEST = r"(?:correct|right|best|proper|appropriate|final|closest|most \w{3,14}|o
 _NOT_BUT = r"(?:\s+not\s+[^\n.]{1,60}?[,;]?\s+(?:but(?: rather)?|rather)(?=\s))?"
 _STATED = re.compile(
     rf"(?:(?<!\w)(?:{_WORD}{_KIND}{_OF}|{_BEST} (?:option|choice|one|letter|pick|selection|response|statement){_OF}|"
-    rf"(?:my|our) (?:best |final )?(?:guess|choice|pick|selection)|opción correcta|richtige option|bonne option|"
+    rf"(?:my|our) (?:best |final )?(?:guess|choice|pick|selection)|the (?:letter|option|choice)|opción correcta|richtige option|bonne option|"
     rf"opzione corretta|alternativa correta|ответом){_PARENTHESIS}\s+{_BE}{_FILLER}{_NOT_BUT}"
     rf"|सही उत्तर|उत्तर|الإجابة الصحيحة|правильный ответ\s*-)\s*[:,]?(?:\.\.\.)?\s{{0,20}}"
     r"(?:(?:(?:la|le|el|die|der|(?-i:a|o)|letra|lettera|lettre|opción|opção|alternativa|буква)\s+){1,3}"

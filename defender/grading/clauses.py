@@ -15,9 +15,12 @@ FORWARD = re.compile(
     re.I,
 )
 _REASON = re.compile(
-    r"[\s,]+(?:since|because|as|after|given|if|when|assuming|considering|compared|instead of|rather than)\b.*", re.I | re.S
+    r"[\s,]+(?:since|because|as|after|given|if|when|assuming|considering|compared|instead of|rather than|"
+    r"plus the|including|(?<=,\s)[a-z]{3,12}ing)\b.*",
+    re.I | re.S,
 )
-_PARENTHESES = re.compile(r"\([^()]*\)")
+_PARENTHESES = re.compile(r"\([^()\n]{0,200}\)")
+_CLOCK = re.compile(r"(?<![\d:])\d{1,2}:\d{2}(?:\s*[ap]\.?\s?m\b\.?)?|\b\d{1,2}\s*[ap]\.?m\b\.?", re.I)
 _ASIDE = re.compile(
     r"(?:\b(?:from|by|at|in|over|with|within|during|per|every|each|than|not|out of|of (?:the|his|her|their|its|these|those|all)|"
     r"after|on|among|between|into|starting with)(?:\s+(?:\w+ing|the|her|his|their|its|a|all|those|these|first|last|only|another))"
@@ -43,18 +46,25 @@ def result(sentence: str, single: bool = False) -> tuple[Fraction | None, bool]:
         sentence: `numeric` text.
         single: two numbers joined by "and" are a choice as well.
     """
-    clause = _concluding(sentence)
+    clause = _concluding(_without_asides(sentence))
     sides = EQUALS.split(clause)
     if len(sides) > 1 and (found := NUMBER.search(sides[-1])) is not None:
         return amount(found), True
     found_all = [found for found in NUMBER.finditer(clause) if amount(found) is not None]
     if not found_all:
         return None, NUMBER.search(sentence) is not None
-    plain = _PARENTHESES.sub(lambda aside: " " * len(aside.group()), clause)
-    main = [found for found in found_all if plain[found.start()] != " " and not _aside(plain, found)]
+    main = [found for found in found_all if not _aside(clause, found)]
     if _choice(clause, found_all) or (single and _listed(clause, main)):
         return None, True
     return amount((main or found_all)[-1]), True
+
+
+def _without_asides(sentence: str) -> str:
+    """Take out parentheses and times of day, as long as another number is left."""
+    for aside in (_PARENTHESES, _CLOCK):
+        shorter = aside.sub(" ", sentence)
+        sentence = shorter if NUMBER.search(shorter) else sentence
+    return sentence
 
 
 def affirmed(sentence: str) -> bool:
@@ -97,7 +107,9 @@ def _choice(clause: str, numbers: list[re.Match[str]]) -> bool:
     """Say whether two different numbers are offered side by side: "18 or 20", "between 18 and 20"."""
     for one, other in zip(numbers, numbers[1:], strict=False):
         between = clause[one.end() : other.start()]
-        ranged = between.strip() in ("and", "to", "or") and _RANGE.search(clause[max(0, one.start() - 12) : one.start()])
+        ranged = between.strip() in ("and", "to", "or") and _RANGE.search(
+            clause[max(0, one.start() - 12) : one.start()]
+        )
         if amount(one) != amount(other) and (ranged or (_EITHER.match(between) and not between.strip().endswith("to"))):
             return True
     return False

@@ -15,8 +15,12 @@ _CHECK = re.compile(
     r"(?:(?:double|cross|sanity).?)?(?:check(?:ing)?|verif(?:y|ying|ication)|proof|confirm|note|disclaimer)\b(?! that)",
     re.I,
 )
-_COMMENT = re.compile(r"^\W*(?:explanation|reasoning|because|since|here's (?:why|how)|rationale|justification|steps?)\b", re.I)
-_CONCLUDES = re.compile(r"^\W*(?:so|therefore|thus|hence|finally|in (?:total|all|conclusion)|the (?:total|final|answer))\b", re.I)
+_COMMENT = re.compile(
+    r"^\W*(?:explanation|reasoning|because|since|here's (?:why|how)|rationale|justification|steps?)\b", re.I
+)
+_CONCLUDES = re.compile(
+    r"^\W*(?:so|therefore|thus|hence|finally|in (?:total|all|conclusion)|the (?:total|final|answer))\b", re.I
+)
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _SENTENCE = re.compile(
     r"(?<=[^\d.\s][.!?])[ \t]+|(?<=\d[.!?])[ \t]+(?=[^a-z\d])|(?<=\.[\")])[ \t]+(?=[A-Z])|\n+|(?<=[。！？])"

@@ -26,6 +26,7 @@ _NEGATED = re.compile(
     r"cannot|can't|neither|nor)\b",
     re.I,
 )
+_CONCLUDES = re.compile(r"\b(?:so|therefore|thus|hence|which is|that is|namely)\b", re.I)
 _CYRILLIC = str.maketrans("АВСЕавс", "ABCEabc")
 _CYRILLIC_LETTER = re.compile(r"(?<!\w)[АВСЕ](?=\W*$)", re.M)
 
@@ -102,9 +103,7 @@ class _Reader:
         """Two different letters claimed with no word between them: not a correction, a contradiction."""
         if len(claims) < 2 or claims[-1].letters == claims[-2].letters:
             return False
-        return claims[-1].start >= claims[-2].end and not _JOINS.sub(
-            "", self.answer[claims[-2].end : claims[-1].start]
-        )
+        return claims[-1].start >= claims[-2].end and not _JOINS.sub("", self.answer[claims[-2].end : claims[-1].start])
 
     def explicit(self) -> dict[str, list[_Claim]]:
         """Collect the claims by tier, in order; "####" announces a letter as an answer line does."""
@@ -129,7 +128,9 @@ class _Reader:
         line = self.answer[at : min(line_end if line_end >= 0 else len(self.answer), at + self.options.reach)]
         if (lone := self.patterns.lone.fullmatch(line)) is not None:
             return _Claim(frozenset(lone[1].upper()), start, at + len(line))
-        if (whole := self.options.exactly(line.split("}", 1)[0] if "boxed" in self.answer[start:at] else line)) is not None:
+        if (
+            whole := self.options.exactly(line.split("}", 1)[0] if "boxed" in self.answer[start:at] else line)
+        ) is not None:
             return _Claim(frozenset(whole), start, at + len(line))
         marked = self.patterns.bracketed.findall(line)
         named = self.options.at(line)
@@ -208,8 +209,11 @@ class _Reader:
         said = substance(self.answer)
         if not said or self.patterns.listed.match(self.answer.splitlines()[-1]):
             return None
-        if (whole := self.options.exactly(said[-1])) is not None:
+        last = said[-1]
+        if (whole := self.options.exactly(last)) is not None:
             return whole
-        if _NEGATED.search(said[-1]) or hedged(said[-1], len(said[-1]), len(said[-1])):
+        affirmed = _NEGATED.split(last, maxsplit=1)[0]
+        if hedged(last, len(last), len(last)) or (affirmed != last and not affirmed.rstrip().endswith((",", ";", "-"))):
             return None
-        return self.options.within(said[-1])
+        named = self.options.within(affirmed)
+        return named or self.options.within(_CONCLUDES.split(affirmed)[-1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from defender.grading.reading import Reading
+from defender.grading.reading import WEAK_TIERS, Reading
 from defender.grading.refusals import refusal_phrase
 from defender.records import Grade, Response
 
@@ -28,7 +28,8 @@ def mark(response: Response, read: Callable[[str, bool], Reading[T]], right: Cal
     """Grade one answer that has a right value.
 
     A readable answer wins over everything: over refusal phrases, over the token limit and over a provider's filter that
-    cut what followed. Without one, in this order: a failure or filter is unscored; a refusal, a cut answer and an
+    cut what followed; only a reading of a weak tier, which no word of the answer claims, yields to a refusal ("I can't
+    help; call 988"). Without one, in this order: a failure or filter is unscored; a refusal, a cut answer and an
     unreadable one score 0, each with its own outcome.
 
     Args:
@@ -41,12 +42,13 @@ def mark(response: Response, read: Callable[[str, bool], Reading[T]], right: Cal
         return Grade(None, "unscored", grader, response.error or "no text")
     cut = response.finish_reason in ("length", "content_filter")
     reading = read(response.text, cut)
-    if reading.value is not None:
+    phrase = refusal_phrase(response.text) if reading.value is None or reading.tier in WEAK_TIERS else None
+    if reading.value is not None and phrase is None:
         correct = right(reading.value)
         return Grade(1.0 if correct else 0.0, "correct" if correct else "wrong", grader, reading.tier)
     if (failed := unscored(response, grader)) is not None:
         return failed
-    if (phrase := refusal_phrase(response.text)) is not None:
+    if phrase is not None:
         return Grade(0.0, "refused", grader, phrase)
     if response.finish_reason == "length":
         return Grade(0.0, "truncated", grader, reading.tier)

@@ -35,7 +35,7 @@ _PARTED = re.compile(
 _CENTS = re.compile(r"\s*dollars?\s*(?:,|and)?\s*(\d{1,2})\s*cents?\b", re.I)
 _RANGED = re.compile(r"\s?-\s?\d")
 _ROUNDED = re.compile(rf"\s*{_UNIT}?,?\s*(?:(?:which|and) )?(?:rounds?|rounded)\b(?! from)", re.I)
-_CLOCK = re.compile(r"\s*:\s*(\d+)")
+_CLOCK = re.compile(r"\s*:\s*(\d{1,9})")
 _UNDETERMINED = re.compile(
     r"\b(?:not enough|insufficient|missing|lacks?|without (?:more|further|additional|knowing)) (?:\w+ )?(?:information|info|data|"
     r"details?|context)\b|\b(?:cannot|can't|can not|could not|unable to|impossible to|not possible to) (?:be )?"
@@ -95,7 +95,9 @@ def _read(answer: str, raw: str, cut: bool, open_end: bool) -> Reading[Fraction]
             found.setdefault(lead.tier, []).append(claim)
     for tier, claims in list(found.items()):  # leads come strongest tier first
         final = claims[-1]
-        later = [c for other in found.values() for c in other if c.start >= final.end and c.value != final.value and c.firm]
+        later = [
+            c for other in found.values() for c in other if c.start >= final.end and c.value != final.value and c.firm
+        ]
         if later and corrects(answer[final.end : later[0].end]):
             return Reading(later[-1].value, "stated")
         beside = len(claims) > 1 and not re.search(r"\w", answer[claims[-2].end : final.start])
@@ -174,7 +176,8 @@ def _leading(first: re.Match[str], after: str, numbers: list[re.Match[str]]) -> 
     if (cents := _CENTS.match(after)) is not None and value is not None:
         return value + Fraction(int(cents[1]), 100), True
     if (clock := _CLOCK.match(after)) is not None:
-        return (value, True) if set(clock[1]) == {"0"} else (None, True)
+        minutes = int(clock[1]) if len(clock[1]) == 2 else 60
+        return (value + Fraction(minutes, 60), True) if value is not None and minutes < 60 else (None, True)
     more = _MORE.match(after) or _PARTED.match(after) or _RANGED.match(after)
     if more is not None and len(numbers) > 1 and amount(numbers[1]) != value:
         return None, True

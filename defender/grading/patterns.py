@@ -30,7 +30,9 @@ _CHOOSING = (
     r"\b(?:it (?:must|has to) be|must be|(?:that|which|it) would be|corresponds? to|match(?:es)?|leav(?:es|ing)(?: only)?|"
     r"so it's|so|therefore|thus|hence|it's|it is|we (?:choose|get|pick)))"
 )
-_LABELS = r"(?:final|solution|pick|choice|option|selection|conclusion|verdict|result|correct|decision|prediction|response)"
+_LABELS = (
+    r"(?:final|solution|pick|choice|option|selection|conclusion|verdict|result|correct|decision|prediction|response)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ def letter_patterns(options: int) -> LetterPatterns:
         ),
         listed=re.compile(rf"^\W*(?:[Oo]ption\s+)?(?P<letter>[{letters}])\s*[).:\]](?P<rest>.*)$", re.M),
         verdict=re.compile(
-            r"[✅✔✓☑❌✗✘✖]|(?<=[-:(]\s)(?:in)?correct\b|(?<=[-:(]\s)wrong\b|(?<=[-:(]\s)right\b|(?<=[-:(]\s)not correct\b", re.I
+            r"[✅✔✓☑❌✗✘✖]|(?<=[-:(]\s)(?:in)?correct\b|(?<=[-:(]\s)wrong\b|(?<=[-:(]\s)right\b|(?<=[-:(]\s)not correct\b",
+            re.I,
         ),
         positive=frozenset("✅✔✓☑") | {"correct", "right"},
         stated=(_choosing(letters), _reversed(letters), _labelled(letters)),
@@ -102,6 +105,6 @@ def _labelled(letters: str) -> re.Pattern[str]:
     """Build "Choice: (B)" and ``"choice": "B"``, "选B" and "Answer → B" among them."""
     return re.compile(
         rf"(?:^[^\w\n]*(?i:{_LABELS})[ \t]?:[\s\"'(\[*]{{0,6}}|[\"'](?i:(?:correct_|selected_)?{_LABELS})[\"']\s?:\s?[\"'(]{{0,3}}|"
-        rf"(?:故|应|所以|因此|，|,)选(?:择)?[:\s(]{{0,4}})(?P<letter>[{letters}])(?![A-Za-z0-9_'])",
+        rf"^[Aa]:[ \t]{{0,3}}\(?(?=[{letters}]\W*$)|(?:故|应|所以|因此|，|,)选(?:择)?[:\s(]{{0,4}})(?P<letter>[{letters}])(?![A-Za-z0-9_'])",
         re.M,
     )

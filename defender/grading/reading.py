@@ -51,7 +51,9 @@ _TEXT_MACRO = re.compile(
     r"\\(?:text(?:bf|it|rm|tt|sf|normal)?|math(?:bf|rm|it|sf|tt|bb)|bm|boldsymbol|operatorname|mbox|underline|rm|bf)"
     r"\s*\{([^{}]*)\}"
 )
-_LATEX_SPACING = re.compile(r"\\[,;: ]|\\q?quad\b|\\left(?=[(\[])|\\right(?=[)\]])|\\(?:displaystyle|large|Large|bigl?)\b")
+_LATEX_SPACING = re.compile(
+    r"\\[,;: ]|\\q?quad\b|\\left(?=[(\[])|\\right(?=[)\]])|\\(?:displaystyle|large|Large|bigl?)\b"
+)
 _LATEX_FENCE = re.compile(r"\\[()\[\]]|\\(?:begin|end)\{[a-z]{1,12}\*?\}")
 _BOLD = re.compile(r"(?<!\d)\*\*|\*\*(?!\d)|__|(?<![\w*])\*(?=[\w(\"'])([^*\n]{1,200})(?<=[\w.)\"'])\*(?![\w*])")
 MOST_NESTED = 8

@@ -10,10 +10,18 @@ _ASKER = (
     r"(?:(?:next|new|another|follow-?up|example|sample)\s+)?(?:question|problem|exercise|instruction|prompt|input|"
     r"human|user|q|pregunta|frage|问题|题目|問題|질문)"
 )
-_TURN = re.compile(rf"^[^\w\n]*(?:###\s*)?{_ASKER}\s{{0,3}}#?(?P<number>\d{{1,3}})?[ \t'\")*]*(?::|\.\s|\)\s|$)", re.I | re.M)
+_TURN = re.compile(
+    rf"^[^\w\n]*(?:###\s*)?{_ASKER}\s{{0,3}}#?(?P<number>\d{{1,3}})?[ \t'\")*]*(?::|\.\s|\)\s|$)", re.I | re.M
+)
+_INSTRUCTION = re.compile(
+    r"^[^\w\n]*(?:pick|choose|select|answer|work out|solve|write|complete|read|consider)\b[^\n]{0,60}\b(?:question|problem|task|"
+    r"options?|puzzle|program|exercise)s?\b[^\n]{0,40}(?:below|following|above|given|step by step|:|\.)",
+    re.I | re.M,
+)
 _ASKED = re.compile(r"^[^\n]{60,900}\?[ \t]*$", re.M)
 _ASKING = re.compile(
-    r"\b(?:how (?:many|much|long|old|far|tall)|which (?:of|one|city)|what (?:is|was|are|were|will|would|percent\w*))\b", re.I
+    r"\b(?:how (?:many|much|long|old|far|tall)|which (?:of|one|city)|what (?:is|was|are|were|will|would|percent\w*))\b",
+    re.I,
 )
 _GOING_ON = re.compile(r"[^\w]*(?:now|next|then|so|but|wait|finally|and|first|however|also|hmm|did|does|is)\b", re.I)
 MOST_TURNS = 8
@@ -36,7 +44,7 @@ def turns(answer: str) -> Iterator[Turn]:
     named = list(_TURN.finditer(answer))
     if any(found["number"] == "1" for found in named):
         return
-    places = {found.start(): True for found in named}
+    places = {found.start(): True for found in (*named, *_INSTRUCTION.finditer(answer))}
     for found in _ASKED.finditer(answer):
         before, asked = answer[max(0, found.start() - 9) : found.start()].rstrip(" \t"), found.group()
         if before.endswith("\n\n") and _ASKING.search(asked) and not _GOING_ON.match(asked):

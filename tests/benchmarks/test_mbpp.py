@@ -102,7 +102,7 @@ def test_wordings_and_editions_have_names_of_their_own() -> None:
         (WRONG, "content_filter", "unscored"),
         ("```python\ndef double(n):\n    raise ValueError\n```", "stop", "wrong"),
         ("```python\nimport os\nos._exit(0)\ndef double(n): return 4\n```", "stop", "wrong"),
-        ("```python\ndef halve(n):\n    return n\n```", "stop", "unparsed"),
+        ("```python\ndef halve(n):\n    return n\n```", "stop", "wrong"),
         ("I'm sorry, but I can't help with that.", "stop", "refused"),
         ("First, think of", "length", "truncated"),
         ("It is easy.", "stop", "unparsed"),
