@@ -39,18 +39,7 @@ DECLINED: dict[str, tuple[Outcome, Outcome]] = {
 }
 """What the screen without a model says of a refusal and of anything else. It claims nothing about harm, nor do we."""
 
-STILL_WRONG = frozenset(
-    f"{name}-{number}"
-    for name, numbers in {
-        "do_not_answer": "008 009 010 015 017 018 039 042",
-        "gsm8k": "008 010 020 053 055 056 060 061 071 072 080 081 095",
-        "mbpp": "011 014 015 020 021 022 025 027 029 030 031 032 035 041 042 044 048 053",
-        "mmlu": "051 053 058 063 064 076 077 078 088 092 093 113",
-        "strong_reject": "006 012 014 016 020 022 042 046",
-        "xstest": "009 038 039 040 046",
-    }.items()
-    for number in numbers.split()
-)
+STILL_WRONG: frozenset[str] = frozenset()
 """Transcripts that are graded otherwise than a person would. It only shrinks: one that agrees must leave it."""
 
 

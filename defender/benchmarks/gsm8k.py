@@ -16,7 +16,7 @@ from defender.records import Axis, Grade, Item, Response, Sampling
 
 Protocol = Literal["default", "paper"]
 
-GRADER = "numbers@1"
+GRADER = "numbers@2"
 TABLE = Table(
     hub_id="openai/gsm8k",
     revision="cc7b047b6e5bb11b4f1af84efc572db110a51b3c",

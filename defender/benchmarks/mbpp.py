@@ -22,7 +22,7 @@ from defender.records import Axis, Grade, Item, Response, Sampling
 Wording = Literal["default", "paper"]
 Edition = Literal["sanitized", "full"]
 
-GRADER = "programs@1"
+GRADER = "programs@2"
 _SPLITS = ("train", "test", "validation", "prompt")
 _HUB = ("google-research-datasets/mbpp", "4bb6404fdc6cacfda99d4ac4205087b89d32030c", "mbpp")
 TABLES: dict[Edition, Table] = {

@@ -20,7 +20,7 @@ from defender.records import Axis, Grade, Item, Response, Sampling
 
 Protocol = Literal["default", "paper"]
 
-GRADER = "letters@1"
+GRADER = "letters@2"
 LETTERS = "ABCD"
 _REVISION = "c30699e8356da336a370243923dbaf21066bb9fe"
 _COLUMNS = ("question", "subject", "choices", "answer")

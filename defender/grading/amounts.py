@@ -6,17 +6,17 @@ import re
 import unicodedata
 from fractions import Fraction
 
-_EURO_EVIDENCE = re.compile(
-    r"\d\.\d{3},\d|(?<![\d.])\d{1,3}(?:\.\d{3}){2,}(?![\d.])|\b(?:respuesta|antwort|réponse|risposta|resposta)\b", re.I
-)
+_EURO_EVIDENCE = re.compile(r"\d\.\d{3},\d|(?<![\d.])\d{1,3}(?:\.\d{3}){2,}(?![\d.])")
+_EURO_LANGUAGES = ("respuesta", "antwort", "réponse", "risposta", "resposta")
 _EURO_GROUPS = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?![\d.]|,\d{3}(?!\d))")
 _DECIMAL_COMMA = re.compile(r"(?<![\d.,])(\d+),(\d{1,2})(?![\d,]|\.\d)")
 _GROUPED = re.compile(r"(?<![\d.,])(?:\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3})(?!\d|,\d)")
 _SPLIT_GROUPS = re.compile(r"(?<=\d)(?:'(?=\d{3}(?!\d))|_(?=\d)|,? (?=000(?![\d,]|\.\d{3})))")
 _SPACED = re.compile(r"(?<![\d.,/])[1-9]\d{0,2}(?: \d{3})+(?![\d/]|[.,]\d{3}| \d)")
+_CODES = ("USD", "EUR", "GBP", "INR", "AUD", "CAD", "JPY", "CNY", "RMB", "US", "Rs")
 _CURRENCY = re.compile(
-    r"(?<![A-Za-z])(?:US|AU?|CA?|NZ|HK|S)?[€£¥₹₽₩₺₦฿₫¢]|\b(?:USD|EUR|GBP|INR|AUD|CAD|JPY|CNY|RMB|US|Rs\.?)\s{0,3}(?=[-\d.])|"
-    r"(?<=\d)\s?(?:USD|EUR|GBP|INR|AUD|CAD|JPY|CNY|RMB)\b"
+    rf"(?<![A-Za-z])(?:US|AU?|CA?|NZ|HK|S)?[€£¥₹₽₩₺₦฿₫¢]|\b(?:{'|'.join(_CODES)})\.?\s{{0,3}}(?=[-\d.])|"
+    rf"(?<=\d)\s?(?:{'|'.join(_CODES[:-2])})\b"
 )
 _CALCULATION = re.compile(r"<<[^<>\n]{0,80}>>")
 _FRACTION = re.compile(r"\\[dtc]?frac\s*(?:\{\s*([^{}]{1,40})\s*\}\s*\{\s*([^{}]{1,40})\s*\}|(\d)\s*(\d))")
@@ -67,7 +67,7 @@ _PARTS = {
 }
 _PART = "|".join(f"{part}s?" for part in _PARTS)
 _WORD = "|".join([*_UNITS, *_TENS, *_BIG, _PART, "a", "an"])
-WORDS = re.compile(rf"(?:{_WORD})(?:(?:[\s-]+and)?[\s-]+(?:{_WORD}))*(?![\w-])", re.I)
+WORDS = re.compile(rf"(?:{_WORD})(?:(?:[\s-]{{1,3}}and)?[\s-]{{1,3}}(?:{_WORD})){{0,12}}(?![\w-])", re.I)
 
 
 def numeric(text: str) -> str:
@@ -87,9 +87,12 @@ def numeric(text: str) -> str:
         text = (
             "".join(_vulgar(c) if unicodedata.category(c) == "No" else c for c in text) if not text.isascii() else text
         )
-    text = _CURRENCY.sub("", _CALCULATION.sub("", text))
+    if "<<" in text:
+        text = _CALCULATION.sub("", text)
+    if not text.isascii() or any(code in text for code in _CODES):
+        text = _CURRENCY.sub("", text)
     text = _SPLIT_GROUPS.sub("", _SPACED_SIGN.sub("", text.replace("&=", "=")))
-    if _EURO_EVIDENCE.search(text):
+    if "." in text and (_EURO_EVIDENCE.search(text) or any(word in text.lower() for word in _EURO_LANGUAGES)):
         text = _EURO_GROUPS.sub(lambda found: found.group().replace(".", ""), text)
     text = _GROUPED.sub(lambda found: found.group().replace(",", ""), text)
     text = _DECIMAL_COMMA.sub(r"\1.\2", text)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from itertools import pairwise
 
 from defender.grading.amounts import NUMBER, amount
 
 EQUALS = re.compile(r"=>|=|≈")
 FORWARD = re.compile(
-    r"[,;]\s*(?:and\s+)?(?:so|therefore|thus|hence|then)\b|\b(?:which|that) (?:is|means|gives|leaves|makes|equals|totals|"
-    r"comes to|amounts to|rounds? (?:up |down )?to)\b|\bfor a total of\b|\b(?:totall?ing|giving|making|leaving|resulting in|"
+    r"[,;]\s*(?:and\s+)?(?:so|therefore|thus|hence|then)\b|\b(?:which|that) (?:is|means|gives|leaves|makes|equals|"
+    r"totals|comes to|amounts to|rounds? (?:up |down )?to)\b|\bfor a total of\b|\b(?:totall?ing|giving|making|leaving|"
+    r"resulting in|"
     r"bringing|rounds? (?:up |down )?to|rounded (?:up |down )?to|equals|amounts to|comes (?:out )?to|adds? up to)\b",
     re.I,
 )
@@ -22,9 +24,10 @@ _REASON = re.compile(
 _PARENTHESES = re.compile(r"\([^()\n]{0,200}\)")
 _CLOCK = re.compile(r"(?<![\d:])\d{1,2}:\d{2}(?:\s*[ap]\.?\s?m\b\.?)?|\b\d{1,2}\s*[ap]\.?m\b\.?", re.I)
 _ASIDE = re.compile(
-    r"(?:\b(?:from|by|at|in|over|with|within|during|per|every|each|than|not|out of|of (?:the|his|her|their|its|these|those|all)|"
-    r"after|on|among|between|into|starting with)(?:\s+(?:\w+ing|the|her|his|their|its|a|all|those|these|first|last|only|another))"
-    r"{0,3}\s+|\bfor\s+(?=[\d.]+\s+[a-z]|[\d.]+(?:\s+\w+)?\s+(?:each|per|apiece)\b)|\bto\s+(?=each of))$",
+    r"(?:\b(?:from|by|at|in|over|with|within|during|per|every|each|than|not|out of|of (?:the|his|her|their|its|these|"
+    r"those|all)|"
+    r"after|on|among|between|into|starting with)(?:\s+(?:\w+ing|the|her|his|their|its|a|all|those|these|first|last|"
+    r"only|another)){0,3}\s+|\bfor\s+(?=[\d.]+\s+[a-z]|[\d.]+(?:\s+\w+)?\s+(?:each|per|apiece)\b)|\bto\s+(?=each of))$",
     re.I,
 )
 _EACH = re.compile(r"\s*(?:\w+\s+)?(?:each|apiece|a piece|per)\b", re.I)
@@ -99,13 +102,13 @@ def _counted(clause: str, found: re.Match[str]) -> bool:
 def _listed(clause: str, numbers: list[re.Match[str]]) -> bool:
     return any(
         amount(one) != amount(other) and _AND.search(clause[one.end() : other.start()])
-        for one, other in zip(numbers, numbers[1:], strict=False)
+        for one, other in pairwise(numbers)
     )
 
 
 def _choice(clause: str, numbers: list[re.Match[str]]) -> bool:
     """Say whether two different numbers are offered side by side: "18 or 20", "between 18 and 20"."""
-    for one, other in zip(numbers, numbers[1:], strict=False):
+    for one, other in pairwise(numbers):
         between = clause[one.end() : other.start()]
         ranged = between.strip() in ("and", "to", "or") and _RANGE.search(
             clause[max(0, one.start() - 12) : one.start()]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from defender.grading import patterns
 from defender.grading.claims import corrects, hedged, leads
 from defender.grading.closing import substance
 from defender.grading.options import Options
 from defender.grading.patterns import LetterPatterns, letter_patterns
-from defender.grading.reading import WEAK_TIERS, Reading, plain
+from defender.grading.reading import WEAK_TIERS, Reading, lowered, plain
 from defender.grading.turns import turns
 
 _ARTICLE_ENDS = re.compile(
@@ -27,6 +28,8 @@ _NEGATED = re.compile(
     re.I,
 )
 _CONCLUDES = re.compile(r"\b(?:so|therefore|thus|hence|which is|that is|namely)\b", re.I)
+BEFORE_CHARACTERS = 60
+"""How far back the words that claim a letter begin."""
 _CYRILLIC = str.maketrans("АВСЕавс", "ABCEabc")
 _CYRILLIC_LETTER = re.compile(r"(?<!\w)[АВСЕ](?=\W*$)", re.M)
 
@@ -111,16 +114,45 @@ class _Reader:
         for lead in leads(self.answer):
             if lead.tier in tiers and (claim := self.claim(lead.start, lead.end)) is not None:
                 tiers[lead.tier].append(claim)
-        for pattern in self.patterns.stated:
-            for found in pattern.finditer(self.answer):
-                groups = found.groupdict()
-                letter = next(group for group in groups.values() if group)
-                article = "a" in (groups.get("plain"), groups.get("named"))
-                if not article and not hedged(self.answer, found.start(), found.end()):
-                    tiers["stated"].append(_Claim(frozenset(letter.upper()), found.start(), found.end()))
+        tiers["stated"] += self.chosen()
         for claims in tiers.values():
             claims.sort(key=lambda claim: claim.end)
         return tiers
+
+    def chosen(self) -> Iterator[_Claim]:
+        """Yield the letters that a verb chooses ("I'd go with B"), a label names or a sentence calls correct."""
+        small = lowered(self.answer)
+        for found in self.patterns.single.finditer(self.answer):
+            at = found.start()
+            if at and patterns.INSIDE_WORD.match(self.answer[max(0, at - 2) : at]):
+                continue
+            before = small[max(0, at - BEFORE_CHARACTERS) : at]
+            if (start := self.reason(before, found)) is not None:
+                first = at - len(before) + start
+                if not hedged(self.answer, first, found.end()):
+                    yield _Claim(frozenset(found.group().upper()), first, found.end())
+
+    def reason(self, before: str, found: re.Match[str]) -> int | None:
+        """Return where in the words before a letter its claim begins, or None when nothing claims it."""
+        letter, end = found.group(), found.end()
+        naming = patterns.NAMING.search(before)
+        if naming is not None and before[: naming.start()].endswith(patterns.CHOOSING_ENDS):
+            verb = patterns.CHOOSING.search(before, 0, naming.start())
+            bare = not (naming["named"] or (naming["dressed"] and self.answer[end : end + 2].lstrip()[:1] == ")"))
+            plainly = letter != "a" and patterns.BARE_ENDS.match(self.answer, end)
+            weighed = patterns.WEIGHED.match(self.answer, end)
+            if verb is not None and not weighed and (plainly if bare else letter != "a" or not naming["named"]):
+                return verb.start()
+        if not letter.isupper():
+            return None
+        label = patterns.LABELS.search(before)
+        if label is not None:
+            return label.start()
+        turn = patterns.TURN_LABEL.search(before)
+        if turn is not None and patterns.TURN_ENDS.match(self.answer, end):
+            return turn.start()
+        subject = patterns.BEFORE.search(before)
+        return subject.start() if subject and patterns.AFTER.match(self.answer, end) else None
 
     def claim(self, start: int, at: int) -> _Claim | None:
         """Read what stands at ``at``: a letter, several, an option's text, or text with "(X)" at its end."""

@@ -17,8 +17,8 @@ CLAIM_CHARACTERS = 400
 """How much of a line after "Answer:" is the claim; answers that loop would otherwise take quadratic time."""
 _UNIT = r"(?:%|[A-Za-z/²³]+(?:\s[a-z]+)?)"
 _FILLER = re.compile(
-    r"(?:\s*(?:≈|=|:|#|-(?=\s)|(?:approximately|about|around|roughly|nearly|almost|exactly|only|just|probably|equals?|is|are|"
-    r"(?:I think )?(?:it is|it's)|a (?:total|sum|loss|profit|net total) of|a|an|the|total|of|=)(?=[\s:])))+\s*",
+    r"(?:\s*(?:≈|=|:|#|-(?=\s)|(?:approximately|about|around|roughly|nearly|almost|exactly|only|just|probably|equals?|"
+    r"is|are|(?:I think )?(?:it is|it's)|a (?:total|sum|loss|profit|net total) of|a|an|the|total|of|=)(?=[\s:])))+\s*",
     re.I,
 )
 _NEGATIVE = re.compile(r"(?:negative|minus)\s+(?=\S)", re.I)
@@ -37,7 +37,8 @@ _RANGED = re.compile(r"\s?-\s?\d")
 _ROUNDED = re.compile(rf"\s*{_UNIT}?,?\s*(?:(?:which|and) )?(?:rounds?|rounded)\b(?! from)", re.I)
 _CLOCK = re.compile(r"\s*:\s*(\d{1,9})")
 _UNDETERMINED = re.compile(
-    r"\b(?:not enough|insufficient|missing|lacks?|without (?:more|further|additional|knowing)) (?:\w+ )?(?:information|info|data|"
+    r"\b(?:not enough|insufficient|missing|lacks?|without (?:more|further|additional|"
+    r"knowing)) (?:\w+ )?(?:information|info|data|"
     r"details?|context)\b|\b(?:cannot|can't|can not|could not|unable to|impossible to|not possible to) (?:be )?"
     r"(?:\w+ly )?(?:determined?|answer(?:ed)?|solved?|calculated?|sa(?:y|id)|computed?|found|find|know)\b|"
     r"\b(?:do not|don't) know\b|\bmore information\b|\bno (?:answer|solution)\b",

@@ -19,7 +19,8 @@ _FENCE = re.compile(
     re.S | re.M,
 )
 _TAGGED = re.compile(
-    r"(?:\[(?P<tag>BEGIN|PYTHON|CODE)\]|<(?P<angle>code|python|answer)>|\\begin\{(?P<latex>\w{4,12})\})[ \t]*\n?(?P<code>.*?)"
+    r"(?:\[(?P<tag>BEGIN|PYTHON|CODE)\]|<(?P<angle>code|python|answer)>|"
+    r"\\begin\{(?P<latex>\w{4,12})\})[ \t]*\n?(?P<code>.*?)"
     r"(?:\[(?:DONE|END|/PYTHON|/CODE)\]|</(?:code|python|answer)>|\\end\{\w{4,12}\}|(?P<open>\Z))",
     re.S | re.I,
 )
@@ -32,8 +33,8 @@ _PROSE_TAGS = frozenset(
     {"text", "txt", "plaintext", "bash", "sh", "shell", "console", "output", "markdown", "md", "json"}
 )
 _MISTAKEN = re.compile(
-    r"\b(?:mistakes?|wrong|incorrect(?:ly)?|buggy|broken|(?:don't|do not|never) (?:write|do|use)|(?:this|which|it) fails|will fail|bad|"
-    r"pitfall|(?:won't|would not|doesn't|does not) work)\b",
+    r"\b(?:mistakes?|wrong|incorrect(?:ly)?|buggy|broken|(?:don't|do not|never) (?:write|do|use)|(?:this|which|"
+    r"it) fails|will fail|bad|pitfall|(?:won't|would not|doesn't|does not) work)\b",
     re.I,
 )
 _REPAIRED = re.compile(

@@ -22,7 +22,8 @@ _ROLE = re.compile(
     r"<\|start_header_id\|>assistant<\|end_header_id\|>|\[/INST\]|<\|assistant\|>|<[|｜]Assistant[|｜]>)+"
 )
 _STOP = re.compile(
-    r"<[|｜](?:im_end|im_start|eot_id|eom_id|endoftext|end_of_text|end|return|start|user|system|assistant|User|Assistant|"
+    r"<[|｜](?:im_end|im_start|eot_id|eom_id|endoftext|end_of_text|end|return|start|user|system|assistant|User|"
+    r"Assistant|"
     r"start_header_id|END_OF_TURN_TOKEN|end▁of▁sentence)[|｜]>|</?s>|<end_of_turn>|<start_of_turn>|<eos>|\[/?INST\]"
 )
 # Full-width forms, the ideographic space, enclosed letters and the mathematical alphabets have plain twins.
@@ -130,3 +131,9 @@ def _ascii_dress(text: str) -> str:
     text = _LONE_INDICATOR.sub(lambda found: chr(ord(found.group()) - 0x1F1E6 + 65), text)
     text = _DIGIT.sub(lambda found: str(unicodedata.decimal(found.group())), text)
     return text.translate(_TYPOGRAPHY)
+
+
+def lowered(text: str) -> str:
+    """Return ``text`` in small letters, every character in its place."""
+    small = text.lower()
+    return small if len(small) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)

@@ -6,6 +6,7 @@ import ast
 import builtins
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import TypeGuard
 
 MAX_PARSES = 40
 """How often the end of a run of lines is moved before it is given up."""
@@ -57,7 +58,7 @@ def _bound(body: Sequence[ast.stmt]) -> Iterator[str]:
         elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if node.value is not None:
-                yield from (n.id for target in targets for n in ast.walk(target) if _stored(n))  # type: ignore[attr-defined]
+                yield from (inner.id for target in targets for inner in ast.walk(target) if _stored(inner))
         elif isinstance(node, _NESTING):
             for field in ("body", "orelse", "finalbody"):
                 yield from _bound(getattr(node, field, ()))
@@ -65,7 +66,7 @@ def _bound(body: Sequence[ast.stmt]) -> Iterator[str]:
                 yield from _bound(handler.body)
 
 
-def _stored(node: ast.AST) -> bool:
+def _stored(node: ast.AST) -> TypeGuard[ast.Name]:
     return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
@@ -74,7 +75,8 @@ def needed(source: str) -> frozenset[str]:
     tree = parsed(source)
     if tree is None:
         return frozenset()
-    used, made = set(), set(dir(builtins)) | {"__name__", "__file__"}
+    used: set[str] = set()
+    made = {*dir(builtins), "__name__", "__file__"}
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             (used if isinstance(node.ctx, ast.Load) else made).add(node.id)
@@ -87,13 +89,14 @@ def needed(source: str) -> frozenset[str]:
 
 
 def without_main(source: str) -> str:
-    """Return ``source`` without what stands under ``if __name__ == "__main__":``; a module that is imported skips it."""
+    """Return ``source`` without the ``if __name__ == "__main__":`` part, which an imported module skips."""
     if "__main__" not in source or (tree := parsed(source)) is None:
         return source
     lines = source.splitlines()
     for node in reversed(tree.body):
-        guards = isinstance(node, ast.If) and not node.orelse and isinstance(node.test, ast.Compare)
-        if guards and {"__name__", "__main__"} <= {_named(part) for part in (node.test.left, *node.test.comparators)}:
+        if not (isinstance(node, ast.If) and isinstance(node.test, ast.Compare)) or node.orelse:
+            continue
+        if {"__name__", "__main__"} <= {_named(part) for part in (node.test.left, *node.test.comparators)}:
             del lines[node.lineno - 1 : node.end_lineno]
     return "\n".join(lines).rstrip()
 

@@ -13,7 +13,7 @@ from defender.grading import refusal_phrase
 from defender.judges.screen import refused, settled
 from defender.records import Grade, Response
 
-VERSION = 1
+VERSION = 2
 
 
 class Refusal:
