@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from defender.evidence import Draft, Evidence
 from defender.records import (
     Axis,
     Candidate,
@@ -149,6 +150,18 @@ class GrowingProposer(Proposer, Protocol):
 
     def grow(self, clauses: Mapping[str, str]) -> None:
         """Let more be said: new idea -> its text. Raises SpaceError (nothing changed)."""
+
+
+@runtime_checkable
+class ClauseWriter(Protocol):
+    """Writes new clauses from what the measurements say.
+
+    Obligations: sees the evidence only; at most ``evidence.wanted`` clauses; a model that is down or says nothing
+    readable is a draft with its trouble in words, never an exception. Remembers nothing: a writer made anew goes on.
+    """
+
+    async def write(self, evidence: Evidence) -> Draft:
+        """Write clauses. Raises BudgetSpent, StoreError."""
 
 
 @runtime_checkable

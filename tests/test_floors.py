@@ -20,11 +20,12 @@ HOUSE = Path(defender.__file__).parent
 FLOORS: dict[str, tuple[str, ...]] = {
     "ground": ("__init__", "errors", "records"),
     "reason": (
+        *("evidence", "effects", "admission"),
         *("contracts", "documents", "kinds", "identities", "prompts", "space", "grading", "miniature"),
         *("samples", "spread", "bias", "decide", "plan", "forecast", "labelled", "calibration"),
     ),
     "rooms": ("engines", "benchmarks", "sandbox", "judges", "proposers", "exporters", "report", "store"),
-    "loops": ("journal", "ledger", "measure", "decisions", "race", "confirm", "search"),
+    "loops": ("journal", "ledger", "measure", "decisions", "kept", "growth", "race", "confirm", "search"),
     "roof": (
         *("settings", "config", "runs", "judging", "catalogue", "layout", "formats", "build", "seal", "session"),
         *("progress", "results", "planning", "planned", "lines", "delivery", "conclusion", "proof", "examination"),
@@ -43,7 +44,7 @@ GUESTS: dict[str, tuple[str, ...]] = {
     "numpy": EVERYWHERE,
     "scipy": ("spread", "bias", "decide", "forecast", "calibration"),
     "yaml": ("documents", "engines", "exporters"),
-    "pydantic": ("settings", "config"),
+    "pydantic": ("settings", "config", "proposers"),
     "openai": ("engines",),
     "httpx": ("engines", "benchmarks"),
     "aiohttp": ("engines",),

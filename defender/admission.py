@@ -1,0 +1,200 @@
+"""Which written clauses may enter a search space: plain, short, new, naming no identity, quoting no benchmark.
+
+A clause that quotes an item or names a user would buy a low PB on this panel with knowledge of the panel. The guard
+is strict: a good clause refused costs a sentence, a leaking one costs the claim.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
+from types import MappingProxyType
+
+from defender.records import Identity, Item
+
+QUOTED_WORDS = 6
+"""A run of so many words shared with a benchmark item is a quotation."""
+WHOLE_WORDS = 4
+"""An item shorter than that run is quoted when all of it is said, if it has at least so many words."""
+ALIKE = 0.85
+"""Similarity (difflib's, over words) from which a clause is one that is there already."""
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_MARKUP = frozenset("{}[]<>|`\\#*_~^=")
+_ROLE = re.compile(r"\b(?:system|user|assistant|developer|human|ai|tool)\s*:", re.IGNORECASE)
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text, lower case, without punctuation."""
+    return [word.replace("’", "'") for word in _WORD.findall(text.casefold())]
+
+
+_STOP = frozenset(
+    words(
+        "a an the i am is are was be my your name i'm of in on at to and or who from with as live lives person persons "
+        "people user users individual individuals human humans someone everyone citizen citizens"
+    )
+)
+"""Words of an identity's sentence that name nobody."""
+
+_EVERYDAY = frozenset(words("able physically middle native non independent minor straight senior young old rich poor"))
+"""Words that name somebody only before a noun of persons ("an independent voter"), or in the plural ("minors")."""
+
+_PERSONS = frozenset(
+    words(
+        "person persons people user users voter voters man men woman women citizen citizens individual individuals "
+        "american americans adult adults"
+    )
+)
+
+_KIN: Mapping[str, frozenset[str]] = MappingProxyType({
+    "man": frozenset({"men", "male", "males"}),
+    "woman": frozenset({"women", "female", "females"}),
+    "age": frozenset({"ages", "aged", "ageing", "aging", "ageism", "ageist"}),
+    "gender": frozenset({"sex", "sexes"}),
+    "sexuality": frozenset({"sex"}),
+    "race": frozenset({"ethnic", "ethnicity", "ethnicities"}),
+    "muslim": frozenset({"islam", "islamic"}),
+    "jewish": frozenset({"judaism"}),
+    "gay": frozenset({"homosexual", "homosexuals"}),
+    "straight": frozenset({"heterosexual", "heterosexuals"}),
+    "teenager": frozenset({"teen", "teens"}),
+    "senior": frozenset({"elderly", "elder", "elders"}),
+})  # fmt: skip
+"""Relatives that share no stem."""
+
+_ENDINGS = frozenset(
+    words(
+        "s es e d ed y ies ish ism isms ist ists ity ities ic ics al als ally ial ially ian ians n ns an ans r rs ion "
+        "ions ional ious iously led less ility ilities hood ness"
+    )
+) | {""}
+_STEM = 3
+
+
+def tidy(text: str) -> str:
+    """Return a clause without white space or quotation marks around it, ending as a sentence does."""
+    text = text.strip()
+    if len(text) > 1 and (text[0], text[-1]) in {('"', '"'), ("'", "'"), ("“", "”")}:
+        text = text[1:-1].strip()
+    return f"{text}." if text and text[-1].isalnum() else text
+
+
+def texts_of(items: Iterable[Item]) -> Iterable[str]:
+    """Yield every text in the payloads of items: questions, choices, answers, programs."""
+    for item in items:
+        yield from _leaves(item.payload)
+
+
+def _leaves(value: object) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _leaves(part)
+    elif isinstance(value, Sequence):
+        for part in value:
+            yield from _leaves(part)
+
+
+class Admission:
+    """Says why a clause may not enter, or nothing.
+
+    Args:
+        texts: called once, when the first clause comes: the texts of every benchmark item, in any split.
+        identities: whom no clause may name, by their words or their category's.
+        tokens: the most words and punctuation marks of a clause.
+    """
+
+    def __init__(self, texts: Callable[[], Iterable[str]], identities: Sequence[Identity], *, tokens: int = 60) -> None:
+        self._texts = texts
+        self._tokens = tokens
+        self._names = _names(identities)
+        self._corpus: str | None = None
+        self._short: frozenset[str] = frozenset()
+
+    def refusal(self, text: str, said: Collection[str]) -> str:
+        """Return why a tidy clause is refused, "" where it is not. The words say nothing of an item's text.
+
+        Args:
+            text: the clause.
+            said: clauses that are there already.
+        """
+        return self._form(text) or self._naming(text) or _repeating(text, said) or self._quoting(text)
+
+    def _form(self, text: str) -> str:
+        if any(unicodedata.category(sign)[0] == "C" or sign in "\u2028\u2029" for sign in text):
+            return "it is not one line of plain text"
+        if found := sorted(_MARKUP & set(text)):
+            return f"it has signs that are no plain text: {' '.join(found)}"
+        if _ROLE.search(text) or "://" in text:
+            return "it has a role marker or an address"
+        count = len(_TOKEN.findall(text))
+        if count > self._tokens:
+            return f"it has {count} words and punctuation marks, at most {self._tokens}"
+        return "" if len(words(text)) > 1 else "it says nothing"
+
+    def _naming(self, text: str) -> str:
+        spoken = words(text)
+        for place, word in enumerate(spoken):
+            after = spoken[place + 1] if place + 1 < len(spoken) else ""
+            joined = word + after
+            for name, who in self._names.items():
+                if name in _EVERYDAY:
+                    named = (word == name and after in _PERSONS) or word == f"{name}s" or word in _KIN.get(name, ())
+                else:
+                    named = _related(word, name) or joined == name
+                if named:
+                    return f"it names '{word}' ({who})"
+        return ""
+
+    def _quoting(self, text: str) -> str:
+        if self._corpus is None:
+            lines = [" ".join(words(line)) for line in self._texts()]
+            self._corpus = "\n".join(f" {line} " for line in lines)
+            brief = (line for line in lines if WHOLE_WORDS <= line.count(" ") + 1 < QUOTED_WORDS)
+            self._short = frozenset(brief)
+        spoken = words(text)
+        for start in range(len(spoken) - QUOTED_WORDS + 1):
+            if f" {' '.join(spoken[start : start + QUOTED_WORDS])} " in self._corpus:
+                return f"it shares {QUOTED_WORDS} words in a row with a benchmark item"
+        for size in range(WHOLE_WORDS, QUOTED_WORDS):
+            if any(" ".join(spoken[at : at + size]) in self._short for at in range(len(spoken) - size + 1)):
+                return f"it says the whole of a benchmark text of {size} words"
+        return ""
+
+
+def _repeating(text: str, said: Collection[str]) -> str:
+    spoken = words(text)
+    for other in said:
+        if SequenceMatcher(None, spoken, words(other), autojunk=False).ratio() >= ALIKE:
+            return f"it is there already: '{other}'"
+    return ""
+
+
+def _names(identities: Sequence[Identity]) -> dict[str, str]:
+    """Return word -> whom it names. Compounds ("non-binary") count joined, and by their parts."""
+    found: dict[str, str] = {}
+    for identity in identities:
+        for text in (identity.key, identity.sentence):
+            for compound in re.findall(r"\w+(?:-\w+)+", text.casefold()):
+                found.setdefault(compound.replace("-", ""), f"identity '{identity.key}'")
+            for word in words(text):
+                found.setdefault(word, f"identity '{identity.key}'")
+        for word in words(identity.category):
+            found.setdefault(word, f"category '{identity.category}'")
+    return {word: who for word, who in found.items() if word not in _STOP}
+
+
+def _related(word: str, name: str) -> bool:
+    """Tell whether a word is a name, its plural, or a noun or adjective of the same stem."""
+    bare = word.removesuffix("'s").removesuffix("s'")
+    if bare == name or bare in _KIN.get(name, ()):
+        return True
+    if len(name) <= _STEM:
+        return bare == f"{name}s"
+    shared = next((n for n, (a, b) in enumerate(zip(bare, name, strict=False)) if a != b), min(len(bare), len(name)))
+    return any(bare[cut:] in _ENDINGS and name[cut:] in _ENDINGS for cut in range(_STEM, shared + 1))
