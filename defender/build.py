@@ -10,7 +10,7 @@ from pathlib import Path
 from defender.bias import PB_AXES
 from defender.catalogue import build_benchmarks
 from defender.config import RunConfig
-from defender.contracts import Benchmark, Engine, Meter, Proposer
+from defender.contracts import Benchmark, Engine, GrowingProposer, Meter, Proposer
 from defender.errors import ConfigError
 from defender.identities import load_identities, paper_identities
 from defender.judging import Judging
@@ -22,6 +22,7 @@ from defender.runs import RunFolder
 from defender.search import SearchPlan
 from defender.settings import EMBEDDED
 from defender.space import Space, load_space
+from defender.writing import build_pool
 
 
 def space_path(name: str) -> Path:
@@ -103,7 +104,7 @@ def build_proposer(config: RunConfig, space: Space) -> Proposer:
 
 
 @contextmanager
-def build_recorded(folder: RunFolder, space: Space, warn: Callable[[str], None]) -> Iterator[Proposer]:
+def build_recorded(folder: RunFolder, space: Space, warn: Callable[[str], None]) -> Iterator[GrowingProposer]:
     """Yield the proposer of a search; what it is told is also written to the run's study, for optuna-dashboard."""
     from defender.proposers.recorded import Recorded
 
@@ -125,7 +126,8 @@ def build_prompts(config: RunConfig) -> tuple[Candidate, ...]:
 class Prepared:
     """A run, built as far as it can be without contacting a server or making a folder.
 
-    ``plan`` is set for a search, ``panel`` and ``prompts`` for a measurement; ``space`` but for prompt files.
+    ``plan`` is set for a search, ``panel`` and ``prompts`` for a measurement; ``space`` but for prompt files; ``pool``
+    where clauses are drawn from a file.
     """
 
     config: RunConfig
@@ -136,6 +138,7 @@ class Prepared:
     plan: SearchPlan | None = None
     panel: Panel | None = None
     prompts: tuple[Candidate, ...] = ()
+    pool: tuple[str, ...] = ()
 
     @property
     def contents(self) -> dict[str, str]:
@@ -145,6 +148,8 @@ class Prepared:
             said["space"] = asdict(self.space)
         if self.config.prompts:
             said["prompts"] = [prompt.digest for prompt in self.prompts]
+        if self.pool:
+            said["pool"] = self.pool
         return {name: digest_of(value) for name, value in said.items()}
 
 
@@ -167,6 +172,6 @@ def prepare(config: RunConfig) -> Prepared:
         plan.check_budget()
         if config.search.proposer == "exhaustive":
             build_proposer(config, space)
-        return Prepared(config, benchmarks, identities, space, judging, plan=plan)
+        return Prepared(config, benchmarks, identities, space, judging, plan=plan, pool=build_pool(config))
     panel = build_measure_panel(config, benchmarks, identities)
     return Prepared(config, benchmarks, identities, space, judging, panel=panel, prompts=build_prompts(config))

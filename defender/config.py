@@ -95,8 +95,20 @@ class RunConfig(Section):
         if self.judge.alias:
             whole["judge"]["base_url"] = None
         whole["confirm"]["repeats"], whole["measure"]["repeats"] = self.repeats
+        whole["search"]["writer"] = self._decisive_writer()
         whole["data"] = None  # where files lie does not matter, what is in them is in the item ids
         return whole
+
+    def _decisive_writer(self) -> dict[str, Any] | None:
+        """Return the writer's part: where it listens and how long it may take do not matter."""
+        writer = self.search.writer
+        if not writer.on:
+            return None
+        said = writer.model_dump(mode="json", exclude={"api_key_env", "timeout_s"})
+        said["pool"] = bool(writer.pool)  # what is in it is in the run's contents
+        if writer.alias:
+            said["base_url"] = None
+        return said
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:

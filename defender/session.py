@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from defender.build import Prepared, build_engine, build_recorded, in_flight
 from defender.config import RunConfig
 from defender.confirm import SearchResult
-from defender.contracts import Engine, Meter, Store
+from defender.contracts import ClauseWriter, Engine, GrowingProposer, Meter, Store
 from defender.errors import BudgetError, ConfigError
+from defender.growth import Growth
 from defender.journal import Journal
 from defender.layout import check_context
 from defender.ledger import Ledger
@@ -22,7 +23,8 @@ from defender.plan import Panel
 from defender.records import Candidate, ModelCard
 from defender.runs import RunFolder, versions
 from defender.seal import same_model, seal
-from defender.search import Search
+from defender.search import Refresh, Search, unchanged
+from defender.writing import build_admission, build_schedule, build_writer
 
 MakeEngine = Callable[[RunConfig, Meter], Engine]
 
@@ -48,6 +50,7 @@ class Sitting:
     store: Store
     ledger: Ledger
     measurer: Measurer
+    journal: Journal
 
 
 @asynccontextmanager
@@ -88,7 +91,7 @@ async def sit(
                     in_flight=in_flight(config), tick=lambda: watch.tick(ledger.spent),
                 )  # fmt: skip
                 with _interrupting(measurer):
-                    yield Sitting(engine.card, store, ledger, measurer)
+                    yield Sitting(engine.card, store, ledger, measurer, journal)
             finally:
                 await prepared.judging.close()
                 await engine.close()
@@ -126,9 +129,27 @@ async def run_search(
         raise ConfigError("this run was not prepared for a search; give --space and run 'defender search'")
     async with sit(folder, prepared, watch, make_engine) as sitting:
         _describe(sitting, prepared, {"search": plan.search, "confirm": plan.confirm})
-        with build_recorded(folder, space, watch.warn) as proposer:
-            search = Search(sitting.measurer, proposer, plan, sitting.ledger, sitting.store, watch.stage)
-            return await search.run()
+        config, ledger, store = folder.config, sitting.ledger, sitting.store
+        async with build_writer(config, prepared.pool, ledger, sitting.journal, watch.warn) as writer:
+            with build_recorded(folder, space, watch.warn) as proposer:
+                refresh = _growth(sitting, prepared, proposer, writer, watch) if writer else unchanged
+                search = Search(sitting.measurer, proposer, plan, ledger, store, watch.stage, refresh)
+                return await search.run()
+
+
+def _growth(
+    sitting: Sitting, prepared: Prepared, proposer: GrowingProposer, writer: ClauseWriter, watch: Watch
+) -> Refresh:
+    """Let the proposer's space grow by what the writer writes from the cells of the search panel."""
+    settings, space, plan = prepared.config.search.writer, prepared.space, prepared.plan
+    if space is None or plan is None:
+        raise ConfigError("clauses are written in a search only")
+    benchmarks = list(prepared.benchmarks.values())
+    admission = build_admission(settings, benchmarks, prepared.identities, watch.warn)
+    return Growth(
+        writer, proposer, space, admission, build_schedule(settings), sitting.measurer, plan.search, sitting.store,
+        watch.warn,
+    )  # fmt: skip
 
 
 async def run_measure(

@@ -33,6 +33,41 @@ class ModelConfig(Section):
     """The most tokens an answer may take, for every benchmark whose protocol allows more; None keeps the protocols'."""
 
 
+class WriterConfig(Section):
+    """Who writes new clauses while searching; nobody unless a model or a pool is given."""
+
+    model: str = ""
+    """The writer model as served, or DSPy's name for it ("anthropic/...") with ``client: dspy``."""
+    base_url: str | None = None
+    """The writer server's /v1 URL."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Environment variable that holds its key."""
+    alias: str = ""
+    """Stands for the base URL in fingerprints."""
+    client: Literal["served", "dspy"] = "served"
+    """"served" keeps every answer in the run, so that none is paid for twice; "dspy" reaches any provider DSPy knows,
+    its requests are paid from the same budget, and only what came of them is kept."""
+    pool: str = ""
+    """A text file with one clause a line to draw from, instead of a model."""
+    every: int = Field(2, ge=1)
+    """Generations between two writings."""
+    clauses: int = Field(3, ge=1)
+    """Clauses asked for at a time."""
+    clause_tokens: int = Field(60, ge=4)
+    """The most words and punctuation marks of a clause."""
+    max_tokens: int = Field(1024, ge=16)
+    """The most tokens of one answer."""
+    temperature: float = Field(0.7, ge=0)
+    """How freely it writes."""
+    timeout_s: float = Field(120.0, gt=0)
+    """Seconds before one attempt counts as a timeout; two attempts are made."""
+
+    @property
+    def on(self) -> bool:
+        """Whether anybody writes."""
+        return bool(self.model or self.pool)
+
+
 class SearchConfig(Section):
     """How candidates are found and dropped."""
 
@@ -51,6 +86,7 @@ class SearchConfig(Section):
     """One-sided error rate of one drop."""
     finalists: int = Field(3, ge=1)
     """Candidates that go to confirm beside the seeds."""
+    writer: WriterConfig = WriterConfig()
 
 
 class MeasureConfig(Section):

@@ -27,9 +27,9 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "rooms": ("engines", "benchmarks", "sandbox", "judges", "proposers", "exporters", "report", "store"),
     "loops": ("journal", "ledger", "measure", "decisions", "kept", "growth", "race", "confirm", "search"),
     "roof": (
-        *("settings", "config", "runs", "judging", "catalogue", "layout", "formats", "build", "seal", "session"),
-        *("progress", "results", "planning", "planned", "lines", "delivery", "conclusion", "proof", "examination"),
-        *("calibrating", "cli", "__main__"),
+        *("settings", "config", "runs", "judging", "catalogue", "layout", "formats", "writing", "build", "seal"),
+        *("session", "progress", "results", "planning", "planned", "lines", "delivery", "conclusion", "proof"),
+        *("examination", "calibrating", "cli", "__main__"),
     ),
 }
 """From the bottom up. Within a floor a name may import only names to its left; within "rooms" none at all."""
