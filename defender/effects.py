@@ -1,9 +1,9 @@
 """What each clause did in the trials so far, from all of them at once, with its uncertainty.
 
-Bayesian ridge regression (MacKay, Bayesian interpolation, 1992): effects are drawn from one normal distribution whose
-width is fitted with the noise by marginal likelihood. With few trials effects shrink to 0 and their errors stay wide,
-so the tables say little rather than something false. Which clauses are tried is no random draw (a sampler prefers what
-worked), so these are hints for whoever writes or samples next; claims are made on confirm items.
+Bayesian ridge regression (MacKay, Bayesian interpolation, 1992): effects are drawn from one normal distribution, whose
+width in units of the noise is averaged over by marginal likelihood. With few trials effects shrink to 0 and their
+errors stay wide, so the tables say little rather than something false. Which clauses are tried is no random draw (a
+sampler prefers what worked), so these are hints for whoever writes or samples next; claims are made on confirm items.
 """
 
 from __future__ import annotations
@@ -71,20 +71,26 @@ def ridge(flags_T_F: FloatArray, value_T: FloatArray, weight_T: FloatArray) -> t
     root_T = np.sqrt(weight_T)[:, None]
     x_T_F = root_T * (flags_T_F - np.average(flags_T_F, axis=0, weights=weight_T))
     y_T = root_T[:, 0] * (value_T - np.average(value_T, weights=weight_T))
+    if not y_T.any():
+        return np.zeros(x_T_F.shape[1]), np.zeros(x_T_F.shape[1])
+    fits = [_fit(x_T_F, y_T, ratio) for ratio in RATIOS]
+    likelihood_R = np.array([fit[0] for fit in fits])
+    share_R = np.exp(likelihood_R - likelihood_R.max())
+    share_R /= share_R.sum()
+    mean_R_F, var_R_F = np.array([fit[1] for fit in fits]), np.array([fit[2] for fit in fits])
+    mean_F = share_R @ mean_R_F
+    return mean_F, np.sqrt(share_R @ (var_R_F + (mean_R_F - mean_F) ** 2))
+
+
+def _fit(x_T_F: FloatArray, y_T: FloatArray, ratio: float) -> tuple[float, FloatArray, FloatArray]:
+    """Return log marginal likelihood (noise integrated out), posterior mean and variance for one ratio."""
     freedom, flags = len(y_T) - 1, x_T_F.shape[1]
     total = float(y_T @ y_T)
-    if total == 0.0:
-        return np.zeros(flags), np.zeros(flags)
-    best: tuple[float, FloatArray, FloatArray] | None = None
-    for ratio in RATIOS:
-        gram_F_F = x_T_F.T @ x_T_F + ratio * np.eye(flags)
-        mean_F = np.linalg.solve(gram_F_F, x_T_F.T @ y_T)
-        noise2 = max((total - float(y_T @ x_T_F @ mean_F)) / freedom, 1e-12 * total)
-        likelihood = -0.5 * (freedom * np.log(noise2) + np.linalg.slogdet(gram_F_F)[1] - flags * np.log(ratio))
-        if best is None or likelihood > best[0]:
-            best = (likelihood, mean_F, np.sqrt(noise2 * np.diag(np.linalg.inv(gram_F_F))))
-    assert best is not None
-    return best[1], best[2]
+    gram_F_F = x_T_F.T @ x_T_F + ratio * np.eye(flags)
+    mean_F: FloatArray = np.linalg.solve(gram_F_F, x_T_F.T @ y_T)
+    left = max(total - float(y_T @ x_T_F @ mean_F), 1e-12 * total)
+    likelihood = -0.5 * (freedom * np.log(left) + np.linalg.slogdet(gram_F_F)[1] - flags * np.log(ratio))
+    return float(likelihood), mean_F, left / max(freedom - 2, 1) * np.diag(np.linalg.inv(gram_F_F))
 
 
 def _slots(trial: Trial) -> set[tuple[str, str]]:

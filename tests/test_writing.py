@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from defender.build import prepare
+from defender.config import RunConfig
+from defender.confirm import SearchResult
+from defender.contracts import Meter
+from defender.engines.scripted import Scripted
+from defender.errors import ConfigError
+from defender.records import ModelCard
+from defender.results import read_results
+from defender.runs import RunFolder, open_run
+from defender.session import Watch, run_search
+from tests.engines.fault_server import FaultServer, completion, fails, says
+from tests.proposers.answers import CLAUSES, as_chat
+from tests.stored_run import searched, settings, world
+
+SEARCH = {"items": 4, "candidates": 5, "generation": 2, "finalists": 1}
+QUICK: dict[str, Any] = {"confirm": {"items": 4}}
+
+
+def growing(folder: Path, **writer: Any) -> RunConfig:
+    return settings(folder, search={**SEARCH, "writer": {"every": 1, "clauses": 2, **writer}}, **QUICK)
+
+
+def texts(result: SearchResult) -> str:
+    return " ".join(trial.candidate.before for trial in result.trials)
+
+
+async def grown(config: RunConfig, folder: Path, warned: list[str]) -> tuple[RunFolder, SearchResult]:
+    """Search as the command line does; the measured model is scripted, the writer is asked over HTTP."""
+    run = open_run(config, folder, "one")
+
+    def engine(_: RunConfig, meter: Meter) -> Scripted:
+        return Scripted(world(config), ModelCard("scripted", server="defender"), meter)
+
+    return run, await run_search(run, prepare(config), Watch(warn=warned.append), engine)
+
+
+async def test_a_served_writer_writes_and_a_resumed_search_pays_it_nothing_again(tmp_path: Path) -> None:
+    warned: list[str] = []
+    async with FaultServer(says(completion(as_chat())), then=fails(500)) as server:
+        config = growing(tmp_path, model="tiny", base_url=server.base_url, alias="w", every=2)
+        run, first = await grown(config, tmp_path, warned)
+        asked, spent = len(server.bodies), read_results(run).spend["reserved"]
+        _, again = await grown(config, tmp_path, warned)
+        assert len(server.bodies) == asked == 1
+    assert "Weigh every word." in texts(first)
+    assert read_results(run).spend["reserved"] == spent
+    assert [t.candidate for t in again.trials] == [t.candidate for t in first.trials]
+    assert warned == []
+
+
+async def test_the_writers_requests_are_in_the_runs_budget(tmp_path: Path) -> None:
+    async with FaultServer(says(completion(as_chat())), then=fails(500)) as server:
+        with_writer = growing(tmp_path, model="tiny", base_url=server.base_url, every=2)
+        run, result = await grown(with_writer, tmp_path, [])
+        spend = read_results(run).spend
+        panel = 6 * 8
+        measured = len({t.candidate.id for t in result.trials}) * panel
+        assert spend["reserved"] >= measured + len(server.bodies)
+        assert spend["settled"] == spend["reserved"]
+
+
+async def test_the_writer_is_told_nothing_of_the_items(tmp_path: Path) -> None:
+    async with FaultServer(says(completion(as_chat())), then=fails(500)) as server:
+        config = growing(tmp_path, model="tiny", base_url=server.base_url, every=2)
+        await grown(config, tmp_path, [])
+        said = " ".join(message["content"] for message in json.loads(server.bodies[0])["messages"])
+    for benchmark in prepare(config).benchmarks.values():
+        assert not any(str(item.payload["question"]) in said for item in benchmark.rows())
+
+
+async def test_a_writer_that_is_not_there_is_warned_about_and_the_search_goes_on(tmp_path: Path) -> None:
+    warned: list[str] = []
+    async with FaultServer() as server:
+        dead = server.base_url
+    _, result = await grown(growing(tmp_path, model="tiny", base_url=dead), tmp_path, warned)
+    assert result.winner
+    assert warned[0].startswith("the writer cannot be reached, so no clauses are written for now")
+    assert all(words.startswith("no new clauses this time: the writer is down") for words in warned[1:])
+    assert len(warned) == 3
+
+
+async def test_any_model_dspy_knows_can_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # no price list from the network
+    async with FaultServer(says(completion(as_chat())), then=fails(500)) as server:
+        config = growing(tmp_path, model="hosted_vllm/tiny", base_url=server.base_url, client="dspy", every=2)
+        _, result = await grown(config, tmp_path, [])
+    assert "Weigh every word." in texts(result)
+
+
+def test_a_pool_writes_without_any_model(tmp_path: Path) -> None:
+    pool = tmp_path / "pool.txt"
+    pool.write_text("\n".join(clause["text"] for clause in CLAUSES))
+    _, result = searched(growing(tmp_path, pool=str(pool)), tmp_path)
+    assert "Weigh every word." in texts(result)
+
+
+def test_another_pool_is_another_run_and_the_same_elsewhere_is_not(tmp_path: Path) -> None:
+    pool, copy = tmp_path / "pool.txt", tmp_path / "copy.txt"
+    pool.write_text("Weigh every word.\n")
+    copy.write_text("Weigh every word.\n")
+    configs = [growing(tmp_path, pool=str(path)) for path in (pool, copy)]
+    before = [prepare(config).contents for config in configs]
+    assert before[0] == before[1]
+    assert configs[0].decisive() == configs[1].decisive()
+    pool.write_text("Take your time.\n")
+    assert prepare(configs[0]).contents != before[0]
+
+
+def test_where_the_writer_listens_is_no_part_of_a_run_with_an_alias(tmp_path: Path) -> None:
+    one, other, third = (
+        growing(tmp_path, model="m", base_url=f"http://{host}/v1", alias=alias, timeout_s=seconds).decisive()
+        for host, alias, seconds in (("a", "w", 5), ("b", "w", 9), ("a", "", 5))
+    )
+    assert one == other != third
+
+
+def test_without_a_writer_its_settings_are_no_part_of_a_run(tmp_path: Path) -> None:
+    assert settings(tmp_path).decisive() == settings(tmp_path, search=settings(tmp_path).search.model_dump()).decisive()
+    assert growing(tmp_path).decisive()["search"]["writer"] is None
+
+
+@pytest.mark.parametrize(
+    ("writer", "search", "what"),
+    [
+        ({"model": "m"}, {}, "needs its server: give --writer-base-url"),
+        ({"base_url": "http://a/v1"}, {}, "no model: give --writer-model"),
+        ({"model": "embedded"}, {}, "cannot write"),
+        ({"model": "m", "pool": "p.txt"}, {}, "not both"),
+        ({"pool": "absent.txt"}, {}, "no clause pool absent.txt"),
+        ({"model": "m", "base_url": "http://a/v1"}, {"proposer": "listed"}, "another proposer than 'listed'"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_before_anything_is_opened(
+    tmp_path: Path, writer: dict[str, Any], search: dict[str, Any], what: str
+) -> None:
+    config = settings(tmp_path, search={**SEARCH, **search, "writer": writer}, **QUICK)
+    with pytest.raises(ConfigError, match=what):
+        prepare(config)
