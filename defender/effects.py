@@ -87,7 +87,7 @@ def _fit(x_T_F: FloatArray, y_T: FloatArray, ratio: float) -> tuple[float, Float
     freedom, flags = len(y_T) - 1, x_T_F.shape[1]
     total = float(y_T @ y_T)
     gram_F_F = x_T_F.T @ x_T_F + ratio * np.eye(flags)
-    mean_F: FloatArray = np.linalg.solve(gram_F_F, x_T_F.T @ y_T)
+    mean_F = np.asarray(np.linalg.solve(gram_F_F, x_T_F.T @ y_T), dtype=np.float64)
     left = max(total - float(y_T @ x_T_F @ mean_F), 1e-12 * total)
     likelihood = -0.5 * (freedom * np.log(left) + np.linalg.slogdet(gram_F_F)[1] - flags * np.log(ratio))
     return float(likelihood), mean_F, left / max(freedom - 2, 1) * np.diag(np.linalg.inv(gram_F_F))
