@@ -149,12 +149,14 @@ def outcomes(name: str, cases: list[Case], said: Mapping[str, Said]) -> None:
     """Print the table of a benchmark whose answers are right or wrong.
 
     "lost": correct to a person, not to the scorer; "given": the other way round; "asked form": agreement where the
-    response has a line with "Answer:"; "outcome": agreement on the kind of answer, where the scorer tells kinds apart.
+    response has a line with "Answer:"; "batch 2": agreement on the transcripts that no grader of ours was corrected on;
+    "outcome": agreement on the kind of answer, where the scorer tells kinds apart.
     """
     right = sum(case["outcome"] == "correct" for case in cases)
     asked = name != "mbpp"
     print(f"\n{name}: {len(cases)} transcripts, {right} of them correct")
-    print(f"  {'scorer':{WIDE}}{'correct or not':>17}{'lost':>6}{'given':>7}{'asked form':>17}{'outcome':>17}")
+    titles = f"{'correct or not':>17}{'lost':>6}{'given':>7}{'asked form':>17}{'batch 2':>17}{'outcome':>17}"
+    print(f"  {'scorer':{WIDE}}{titles}")
     rows = []
     for scorer, found in said.items():
         pairs = [(case["outcome"], found[case["id"]]) for case in cases]
@@ -164,7 +166,8 @@ def outcomes(name: str, cases: list[Case], said: Mapping[str, Said]) -> None:
         form = [same for same, case in zip(agree, cases, strict=True) if ASKED.search(case["text"])]
         same = [label == got for label, got in pairs]
         finer = share(same) if {got for _, got in pairs} - {"correct", "wrong"} else "-"
-        line = f"{share(agree):>17}{lost:6}{given:7}{share(form) if asked else '-':>17}{finer:>17}"
+        fresh = [same for same, case in zip(agree, cases, strict=True) if case["batch"] == 2]
+        line = f"{share(agree):>17}{lost:6}{given:7}{share(form) if asked else '-':>17}{share(fresh):>17}{finer:>17}"
         rows.append((sum(agree), f"  {scorer:{WIDE}}{line}"))
     print("\n".join(line for _, line in sorted(rows, key=lambda row: -row[0])))
 
@@ -175,13 +178,14 @@ def refusals(name: str, cases: list[Case], said: Mapping[str, Said]) -> None:
     "missed": declines to a person, not to the screen; "raised": the other way round.
     """
     print(f"\n{name}: {len(cases)} transcripts, {sum(case['refused'] for case in cases)} of them decline")
-    print(f"  {'screen':{WIDE}}{'declines or not':>17}{'missed':>8}{'raised':>8}")
+    print(f"  {'screen':{WIDE}}{'declines or not':>17}{'missed':>8}{'raised':>8}{'batch 2':>17}")
     rows = []
     for screen, found in said.items():
         pairs = [(case["refused"], found[case["id"]] == "refused") for case in cases]
         agree = [label == got for label, got in pairs]
         missed, raised = sum(label > got for label, got in pairs), sum(label < got for label, got in pairs)
-        rows.append((sum(agree), f"  {screen:{WIDE}}{share(agree):>17}{missed:8}{raised:8}"))
+        fresh = [same for same, case in zip(agree, cases, strict=True) if case["batch"] == 2]
+        rows.append((sum(agree), f"  {screen:{WIDE}}{share(agree):>17}{missed:8}{raised:8}{share(fresh):>17}"))
     print("\n".join(line for _, line in sorted(rows, key=lambda row: -row[0])))
 
 
