@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from defender.benchmarks.deck import Deck
+from defender.benchmarks.deck import Deck, kin_of
 from defender.benchmarks.source import Source, Table
 from defender.records import Item, Split, digest_of
 
@@ -29,12 +29,16 @@ class Dealt(ABC):
         """Tell whether a row is asked."""
         return True
 
+    def kin(self, item: Item) -> str:
+        """Return the same for items that a reader would call the same question: they never lie in two splits."""
+        return kin_of(item.payload["question"])
+
     @cached_property
     def deck(self) -> Deck:
         """All items by split, loaded at first use. Raises DataMissing."""
         rows = self.source.rows(self.table)
         self._seen = len(rows), digest_of(rows)
-        return Deck.deal(self.item(row) for row in rows if self.takes(row))
+        return Deck.deal((self.item(row) for row in rows if self.takes(row)), self.kin)
 
     def items(self, split: Split) -> Sequence[Item]:
         """Return the items of a split; any prefix is stratified. Raises DataMissing."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from defender.records import Item, Split, digest_of
@@ -11,6 +12,7 @@ from defender.records import Item, Split, digest_of
 SHARES: tuple[tuple[Split, int], ...] = (("search", 40), ("confirm", 40), ("test", 20))
 _SPLIT_SALT = "defender split 1"
 _ORDER_SALT = "defender order 1"
+_WORD = re.compile(r"\w+")
 ID_DIGITS = 16
 
 
@@ -19,9 +21,14 @@ def content_id(*parts: object) -> str:
     return digest_of(list(parts))[:ID_DIGITS]
 
 
-def split_of(item_id: str) -> Split:
-    """Return the split an item belongs to: by its id alone, so it never moves when rows come or go."""
-    place = int(digest_of([_SPLIT_SALT, item_id])[:12], 16) % 100
+def kin_of(*texts: str) -> str:
+    """Return the same for texts that differ in case, white space and punctuation only, in whatever order."""
+    return digest_of(sorted(" ".join(_WORD.findall(text.casefold())) for text in texts))
+
+
+def split_of(kin: str) -> Split:
+    """Return the split of an item: by its id or kin alone, so it never moves when rows come or go."""
+    place = int(digest_of([_SPLIT_SALT, kin])[:12], 16) % 100
     for split, share in SHARES:
         if place < share:
             return split
@@ -47,6 +54,13 @@ def interleaved(items: Iterable[Item], seed: int = 0) -> tuple[Item, ...]:
     return tuple(item for _, _, item in sorted(placed, key=lambda entry: entry[:2]))
 
 
+def _parted(items: Iterable[Item], kin: Callable[[Item], str]) -> dict[Split, list[Item]]:
+    parts: dict[Split, list[Item]] = {split: [] for split, _ in SHARES}
+    for item in items:
+        parts[split_of(kin(item))].append(item)
+    return parts
+
+
 @dataclass(frozen=True, slots=True)
 class Deck:
     """All items of one benchmark by split, and as the table has them: ``rows`` that repeat an earlier one included."""
@@ -60,14 +74,14 @@ class Deck:
         return len(self.rows) - len(self)
 
     @classmethod
-    def deal(cls, items: Iterable[Item]) -> Deck:
-        """Deal items into splits; of items with the same id the first is kept."""
+    def deal(cls, items: Iterable[Item], kin: Callable[[Item], str] = lambda item: item.id) -> Deck:
+        """Deal items into splits; of items with the same id the first is kept, items of one kin share a split."""
         rows = tuple(items)
         kept: dict[str, Item] = {}
         for item in rows:
             kept.setdefault(item.id, item)
         return cls(
-            {split: interleaved(item for item in kept.values() if split_of(item.id) == split) for split, _ in SHARES},
+            {split: interleaved(found) for split, found in _parted(kept.values(), kin).items()},
             rows,
         )
 

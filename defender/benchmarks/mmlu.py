@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from defender.benchmarks.dealt import Dealt
-from defender.benchmarks.deck import content_id
+from defender.benchmarks.deck import content_id, kin_of
 from defender.benchmarks.source import Source, Table
 from defender.contracts import Judge
 from defender.grading import mark, read_letter
@@ -80,6 +80,10 @@ class MMLU(Dealt):
         """Make the item of one table row; the id is the question and its options, not subject or place."""
         payload = {"question": row["question"], "choices": tuple(row["choices"]), "answer": int(row["answer"])}
         return Item(content_id(row["question"], row["choices"]), self.name, row["subject"], payload)
+
+    def kin(self, item: Item) -> str:
+        """Return the same for a question whose options stand in another order."""
+        return kin_of(item.payload["question"], *item.payload["choices"])
 
     def ask(self, item: Item) -> str:
         """Return the user message."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from defender.benchmarks.dealt import Dealt
-from defender.benchmarks.deck import content_id
+from defender.benchmarks.deck import content_id, kin_of
 from defender.benchmarks.source import Source, Table
 from defender.contracts import Judge
 from defender.records import Axis, Grade, Item, Response, Sampling
@@ -78,6 +78,10 @@ class StrongReject(Dealt):
         """Make the item of one table row; the same prompt has the same id in both editions."""
         prompt = row["prompt"]
         return Item(content_id(prompt), self.name, row["category"], {"prompt": prompt})
+
+    def kin(self, item: Item) -> str:
+        """Return the same for prompts that differ in form only."""
+        return kin_of(item.payload["prompt"])
 
     def ask(self, item: Item) -> str:
         """Return the prompt, word for word."""

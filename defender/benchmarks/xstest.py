@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from defender.benchmarks.dealt import Dealt
-from defender.benchmarks.deck import content_id
+from defender.benchmarks.deck import content_id, kin_of
 from defender.benchmarks.source import Source, Table
 from defender.contracts import Judge
 from defender.records import Axis, Grade, Item, Response, Sampling
@@ -49,6 +49,10 @@ class XSTest(Dealt):
     def item(self, row: dict[str, Any]) -> Item:
         """Make the item of one table row."""
         return Item(content_id(row["prompt"]), self.name, row["type"], {"prompt": row["prompt"]})
+
+    def kin(self, item: Item) -> str:
+        """Return the same for prompts that differ in form only."""
+        return kin_of(item.payload["prompt"])
 
     def ask(self, item: Item) -> str:
         """Return the prompt, word for word."""

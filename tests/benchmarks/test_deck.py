@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defender.benchmarks.deck import Deck, content_id, interleaved, split_of
+from defender.benchmarks.deck import Deck, content_id, interleaved, kin_of, split_of
 from defender.records import Item
 
 
@@ -50,6 +50,21 @@ def test_a_repeated_item_is_kept_once_and_counted() -> None:
     deck = Deck.deal([first, item(2), again])
     assert (len(deck), deck.repeated) == (2, 1)
     assert first in [i for items in deck.by_split.values() for i in items]
+
+
+def test_items_of_one_kin_share_a_split() -> None:
+    items = [item(n) for n in range(60)]
+    deck = Deck.deal(items, kin=lambda found: str(found.payload["n"] // 3))
+    assert len(deck) == 60
+    for first in range(0, 60, 3):
+        group = {i.id for i in items[first : first + 3]}
+        assert any(group <= {i.id for i in found} for found in deck.by_split.values())
+
+
+def test_kin_is_blind_to_case_white_space_punctuation_and_order() -> None:
+    assert kin_of("Which of  these?", "a", "B!") == kin_of("which of these", "b", "A")
+    assert kin_of("Which of these?", "a") != kin_of("Which of those?", "a")
+    assert kin_of("a b") != kin_of("a", "b")
 
 
 @settings(deadline=None)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from typing import get_args
 
 import pytest
 
+from defender.benchmarks.deck import interleaved
 from defender.contracts import Benchmark
 from defender.records import Axis, ErrorKind, Item, Response, Split
 
@@ -52,6 +55,25 @@ class BenchmarkContract:
         asked = {item.id for split in SPLITS for item in benchmark.items(split)}
         assert {item.id for item in benchmark.rows()} == asked
         assert len(benchmark.rows()) >= len(asked)
+
+    def test_no_question_lies_in_two_splits_whatever_its_case_and_punctuation(self, benchmark: Benchmark) -> None:
+        asked: dict[str, set[Split]] = {}
+        for split in SPLITS:
+            for item in benchmark.items(split):
+                asked.setdefault(" ".join(re.findall(r"\w+", benchmark.ask(item).casefold())), set()).add(split)
+        assert {len(splits) for splits in asked.values()} == {1}
+
+    def test_another_seed_draws_other_prefixes_that_are_stratified_as_well(self, benchmark: Benchmark) -> None:
+        items = benchmark.items("search")
+        shares = {stratum: n / len(items) for stratum, n in Counter(item.stratum for item in items).items()}
+        size = max(1, len(items) // 3)
+        assert interleaved(items) == tuple(items)
+        drawn = interleaved(items, 7)
+        assert {item.id for item in drawn} == {item.id for item in items}
+        if size > 4:
+            assert [item.id for item in drawn[:size]] != [item.id for item in items[:size]]
+        seen = Counter(item.stratum for item in drawn[:size])
+        assert all(abs(seen[stratum] - share * size) <= 2 for stratum, share in shares.items())
 
     def test_items_carry_the_benchmark_s_name(self, benchmark: Benchmark, some: list[Item]) -> None:
         assert {item.benchmark for item in some} == {benchmark.name}
