@@ -13,7 +13,7 @@ import pytest
 
 from defender.contracts import Judge
 from defender.errors import ConfigError, DataMissing, EngineDown
-from defender.judges.classifier import ACTION, HARMFUL, Checkpoint, Classifier, Labels, load, token_limit
+from defender.judges.classifier import ACTION, HARMFUL, Checkpoint, Classifier, Labels, fingerprint, load, token_limit
 from defender.judges.memory import Shelf
 from defender.records import Response
 from tests.contracts.judge import QUESTION, JudgeContract
@@ -241,3 +241,39 @@ async def test_verdicts_of_another_revision_are_not_shared() -> None:
         names.add((await judge.verdict(QUESTION, said("branch"))).grader)
         assert judge.batches
     assert len(names) == 3
+
+
+async def test_a_label_is_kept_for_the_same_weights_and_for_no_others(make: Make) -> None:
+    kept = Shelf()
+    counts = []
+    for checkpoint in (make(always=0), make(always=0), make(always=5)):
+        judge = Counting(checkpoint)
+        judge._memory = type(judge._memory)(kept)
+        await judge.verdict(QUESTION, said("first take a branch"))
+        counts.append(len(judge.batches))
+    assert counts == [1, 0, 1]
+
+
+async def test_the_card_says_which_weights_judge(make: Make) -> None:
+    cards = []
+    for always in (0, 5):
+        judge = Classifier(make(always=always))
+        assert judge.card.revision == ""
+        await judge.start()
+        cards.append(judge.card)
+    assert cards[0].model == "longformer-tiny-6-0"
+    assert all(card.revision.startswith("sha256:") for card in cards)
+    assert cards[0].revision != cards[1].revision
+
+
+def test_a_folder_s_fingerprint_is_of_its_files_not_of_its_place_or_its_card(tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(b"weights")
+    same = fingerprint(tmp_path / "here")
+    (tmp_path / "there" / "README.md").write_text("another card")
+    (tmp_path / "there" / ".cache").mkdir()
+    assert fingerprint(tmp_path / "there") == same
+    (tmp_path / "there" / "config.json").write_text("{}")
+    assert fingerprint(tmp_path / "there") != same
+    assert fingerprint(tmp_path / "nowhere") == ""
