@@ -138,7 +138,8 @@ if [ -z "$${ready:-}" ]; then
   echo "vllm-test: expected the server to answer within 10 minutes; it did not, $$log says why" >&2
   exit 3
 fi
-DEFENDER_VLLM_URL="http://127.0.0.1:$$port/v1" "$$VENV/bin/pytest" -m vllm
+python=$$("$$LIVE/bin/python" -c 'import sys; print(sys.executable)')
+DEFENDER_VLLM_URL="http://127.0.0.1:$$port/v1" DEFENDER_VLLM_PYTHON="$$python" "$$VENV/bin/pytest" -m vllm
 endef
 export LIVE_TEST
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from defender.config import RunConfig
 from defender.delivery import document, provenance
-from defender.formats import build_exporter
+from defender.formats import Surroundings, build_exporter
 from defender.kinds import LEVEL, Kinds, Standout, standouts, strange, together
 from defender.lines import WIDTH, cost_lines, floors_of, in_words, measure_lines, nobody_lines, search_lines
 from defender.records import Candidate, PBEstimate
@@ -246,4 +246,6 @@ def _write_prompt(results: Results) -> str | None:
     if results.winner is None:
         return None
     into = results.folder.path / "best"
-    return build_exporter("text").write(results.winner, provenance(results, results.winner), into)[0].path
+    return (
+        build_exporter("text", Surroundings()).write(results.winner, provenance(results, results.winner), into)[0].path
+    )

@@ -2,51 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from defender import __version__
-from defender.errors import NothingFeasible, StoreError
-from defender.formats import build_exporter, exporters
+from defender.errors import ConfigError, NothingFeasible, StoreError
+from defender.formats import Surroundings, build_exporter, exporters, read_template
 from defender.kinds import Kinds, Reading, standouts, strange
 from defender.records import Candidate, Comparison, Export
 from defender.results import Results, Stage, read_results
 from defender.runs import RunFolder
 
 
-def deliver(folder: RunFolder, format: str, into: Path, *, force: bool = False) -> list[Export]:
-    """Export the winner of a search.
+@dataclass(frozen=True)
+class Delivery:
+    """What was written, and which formats could not be: format -> why (only where every format was asked for)."""
+
+    files: tuple[Export, ...]
+    refused: Mapping[str, str]
+
+
+def deliver(
+    folder: RunFolder,
+    format: str,
+    into: Path,
+    *,
+    prompt: str | None = None,
+    force: bool = False,
+    model_template: Path | None = None,
+) -> Delivery:
+    """Export the winner of a search, or a prompt of the run by name.
 
     Args:
         folder: a run.
-        format: an exporter's name, or "all".
+        format: an exporter's name, or "all": every format that can carry this prompt, the others named.
         into: folder to write to, created when absent.
-        force: export although the verdict against the baseline is not "better".
+        prompt: name or id of one of the run's prompts; None for the winner.
+        force: export although it is not confirmed, misses a floor, or is not shown to be better than the baseline.
+        model_template: the served model's own chat template, a file or its folder, for the vllm format.
 
     Raises:
-        NothingFeasible: nothing is confirmed, or the winner is not better than the baseline and not forced.
-        ConfigError: unknown format. StoreError: ``into`` cannot be written.
+        NothingFeasible: nothing is confirmed, or the prompt is in doubt (see ``force``) and not forced.
+        ConfigError: unknown format, or one that cannot carry this prompt. StoreError: ``into`` cannot be written.
     """
-    chosen = list(exporters().values()) if format == "all" else [build_exporter(format)]
+    if model_template is not None and format not in ("vllm", "all"):
+        raise ConfigError(f"--model-template is for the vllm format; leave it out of an export as {format}")
+    template = read_template(model_template)
     results = read_results(folder)
-    candidate = _choose(results, force)
-    into_files: list[Export] = []
+    candidate = _choose(results, prompt, force)
+    around = Surroundings([i.sentence for i in results.identities.values() if i.sentence], template)
+    chosen = list(exporters(around).values()) if format == "all" else [build_exporter(format, around)]
+    told = provenance(results, candidate)
+    files: list[Export] = []
+    refused: dict[str, str] = {}
     try:
         into.mkdir(parents=True, exist_ok=True)
         for exporter in chosen:
-            into_files += exporter.write(candidate, provenance(results, candidate), into)
+            try:
+                files += exporter.write(candidate, told, into)
+            except ConfigError as error:
+                if format != "all":
+                    raise
+                refused[exporter.format] = str(error)
     except OSError as error:
         raise StoreError(
             f"cannot write to {into}: {error.strerror or error}; give another folder with --into"
         ) from error
-    return into_files
+    return Delivery(tuple(files), refused)
 
 
 def provenance(results: Results, candidate: Candidate) -> dict[str, Any]:
-    """Return where a prompt comes from and what was shown for it, as plain JSON values."""
+    """Return where a prompt comes from and what was shown for it, as plain JSON values.
+
+    ``date`` is the day (UTC) the run was begun, so that the same run gives the same bytes whenever it is exported.
+    """
     confirm = results.stages.get("confirm") or results.stages.get("measure")
     found = confirm.estimates.get(candidate.id) if confirm else None
     measured = (
@@ -62,7 +94,6 @@ def provenance(results: Results, candidate: Candidate) -> dict[str, Any]:
         if found
         else None
     )
-    changed = results.folder.database.stat().st_mtime
     return {
         "tool": f"defender {__version__}",
         "run": results.folder.name,
@@ -70,11 +101,12 @@ def provenance(results: Results, candidate: Candidate) -> dict[str, Any]:
         "candidate": candidate.id,
         "parts": [list(part) for part in candidate.parts],
         "model": {key: str(value) for key, value in results.card.items()},
+        "judge": {key: str(value) for key, value in results.judge.items()},
         "measured": measured,
         "floors": dict(results.folder.config.floors),
         "floor_gaps": dict(results.gaps.get(candidate.id, {})),
         "verdicts": {c.baseline: c.verdict for c in _verdicts(results, candidate)},
-        "date": datetime.fromtimestamp(changed, UTC).strftime("%Y-%m-%d"),
+        "date": None if results.began is None else datetime.fromtimestamp(results.began, UTC).strftime("%Y-%m-%d"),
     }
 
 
@@ -139,23 +171,54 @@ def _verdicts(results: Results, candidate: Candidate) -> Sequence[Comparison]:
     return [c for c in results.comparisons if c.candidate == candidate.name]
 
 
-def _choose(results: Results, force: bool) -> Candidate:
+def _choose(results: Results, prompt: str | None, force: bool) -> Candidate:
+    candidate = _winner(results) if prompt is None else _named(results, prompt)
+    doubts = [] if force else _doubts(results, candidate)
+    if doubts:
+        who = "the winner" if prompt is None else candidate.name
+        raise NothingFeasible(
+            f"{who} {'; '.join(doubts)}. Measure more (--confirm-items, --max-requests), or export it all the same "
+            "with --force"
+        )
+    return candidate
+
+
+def _winner(results: Results) -> Candidate:
     if results.folder.config.command == "measure":
         raise NothingFeasible(
-            f"{results.folder.path} measured prompts and selected none; export needs a run of 'defender search'"
+            f"{results.folder.path} measured prompts and selected none; export needs a run of 'defender search', or "
+            "--prompt NAME --force"
         )
     if results.winner is None:
         raise NothingFeasible(
             f"{results.folder.path} has no confirmed winner; finish it with "
-            f"'defender search --run {results.folder.path} --resume', or read 'defender report {results.folder.path}'"
-        )
-    baseline = results.candidates[results.baselines[0]] if results.baselines else None
-    shown = {c.baseline: c for c in _verdicts(results, results.winner)}
-    verdict = shown.get(baseline.name) if baseline else None
-    if not force and (verdict is None or verdict.verdict != "better"):
-        why = verdict.reason if verdict else "it is the baseline itself"
-        raise NothingFeasible(
-            f"the winner is not shown to be better than {baseline.name if baseline else 'a baseline'}: {why}. "
-            "Measure more (--confirm-items, --max-requests), or export it all the same with --force"
+            f"'defender search --run {results.folder.path} --resume', read 'defender report {results.folder.path}', "
+            "or name a prompt of it with --prompt NAME --force"
         )
     return results.winner
+
+
+def _named(results: Results, prompt: str) -> Candidate:
+    found = next((c for c in results.candidates.values() if prompt in (c.label, c.id)), None)
+    if found is None:
+        names = [candidate.name for candidate in results.candidates.values()]
+        rest = f" and {len(names) - 20} more" if len(names) > 20 else ""
+        raise ConfigError(f"{results.folder.path} has no prompt '{prompt}'; it has {', '.join(names[:20])}{rest}")
+    return found
+
+
+def _doubts(results: Results, candidate: Candidate) -> list[str]:
+    """Say what keeps a prompt from being shown safe to ship: unconfirmed, infeasible, or not better."""
+    confirm = results.stages.get("confirm")
+    if confirm is None or candidate.id not in confirm.estimates or candidate.id not in results.gaps:
+        return ["is not confirmed on held-out items"]
+    missed = [f"misses the floor {name} by {gap:.2f}" for name, gap in results.gaps[candidate.id].items() if gap > 0]
+    baseline = results.candidates[results.baselines[0]]
+    verdict = next((c for c in _verdicts(results, candidate) if c.baseline == baseline.name), None)
+    if verdict is None:
+        why = "it is the baseline itself" if candidate == baseline else "it was not a finalist"
+    else:
+        why = verdict.reason
+    if verdict is None or verdict.verdict != "better":
+        missed.append(f"is not shown to be better than {baseline.name}: {why}")
+    return missed

@@ -52,7 +52,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Results:
-    """A run, read back. ``winner`` is None until a search has been confirmed; ``judge`` is {} where nobody judged."""
+    """A run, read back. ``winner`` is None until a search has been confirmed.
+
+    Attributes:
+        card: the model's card. ``judge``: the judge model's, empty where a rule judged.
+        began: when the first sitting began, seconds since 1970; None where none has ended.
+    """
 
     folder: RunFolder
     card: Mapping[str, Any]
@@ -72,6 +77,7 @@ class Results:
     gaps: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     stopped: str = ""
     judge: Mapping[str, Any] = field(default_factory=dict)
+    began: float | None = None
 
     @property
     def claims(self) -> Stage:
@@ -134,6 +140,7 @@ def read_results(folder: RunFolder) -> Results:
             comparisons=tuple(_comparison(value) for value in done.get("comparisons", ())),
             gaps=done.get("gaps", {}),
             stopped=str(done.get("stopped", "")),
+            began=min((float(begun) for begun in store.notes("sitting")), default=None),
         )
     finally:
         store.close()

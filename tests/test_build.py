@@ -11,7 +11,6 @@ from defender.catalogue import build_benchmarks
 from defender.config import RunConfig
 from defender.decide import Floor
 from defender.errors import BudgetError, ConfigError, SpaceError
-from defender.formats import exporters
 from defender.identities import NO_PERSONA
 from defender.layout import SPLITS, build_floors, check_context
 from defender.plan import Panel
@@ -212,9 +211,3 @@ def test_the_proposer_is_the_one_asked_for(tmp_path: Path, name: str) -> None:
 def test_a_space_too_large_for_an_exhaustive_search_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="at most 6 candidates"):
         prepare(settings(tmp_path, space="clauses", search={"proposer": "exhaustive", "candidates": 6, "items": 8}))
-
-
-def test_every_exporter_goes_by_its_own_name() -> None:
-    assert {name: exporter.format for name, exporter in exporters().items()} == {
-        name: name for name in ("text", "json", "yaml")
-    }

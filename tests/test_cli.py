@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from defender.cli.export import FORMATS
 from defender.engines.embedded.runtime import WEIGHTS
 from tests.engines.fault_server import FaultServer, models, says, sends
 
@@ -191,9 +193,19 @@ def test_search_report_and_export_end_to_end_on_the_embedded_model(tmp_path: Pat
     assert again[0] == 0
     assert again[1].split("cost")[0] == said.split("cost")[0]
     assert defender("report", "one", cwd=tmp_path)[0] == 0
-    code, files, _ = defender("export", "one", "--format", "all", "--into", "out", "--force", cwd=tmp_path)
+    code, files, told = defender("export", "one", "--format", "all", "--into", "out", "--force", cwd=tmp_path)
     assert code == 0
-    assert {line.split()[0] for line in files.splitlines()} == {"text", "json", "yaml"}
+    assert {line.split()[0] for line in files.splitlines()} == set(FORMATS.split(", ")) - {"vllm"}
+    assert all(Path(tmp_path / line.split()[1]).is_file() for line in files.splitlines())
+    assert "vllm       not written: the vllm format needs the chat template" in told
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
+    vllm = ("export", "one", "--format", "vllm", "--force", "--json", "--model-template")
+    code, document, _ = defender(*vllm, ".", cwd=tmp_path)
+    assert code == 0
+    assert [file["format"] for file in json.loads(document)["files"]] == ["vllm"]
+    code, _, told = defender(*vllm, "gone", cwd=tmp_path)
+    assert code == 2
+    assert "cannot read the chat template gone" in one_line(told)
 
 
 def test_help_and_version_answer(tmp_path: Path) -> None:

@@ -10,12 +10,24 @@ import typer
 from defender.cli.console import print_json
 from defender.cli.options import Json, RunName, Runs
 
+FORMATS = (
+    "text, json, yaml, litellm, vllm, kubernetes, openai, langchain, langfuse, prompty, dotprompt, promptfoo, mlflow, "
+    "dspy"
+)
+
 
 def export(
     run: RunName,
-    format: Annotated[str, typer.Option("--format", "-f", help="text, json or yaml; 'all' for every format.")] = "text",
+    format: Annotated[
+        str, typer.Option("--format", "-f", help=f"{FORMATS}; 'all' for every format that can carry the prompt.")
+    ] = "text",
     into: Annotated[Path, typer.Option("--into", help="Folder to write to.")] = Path(),
-    force: Annotated[bool, typer.Option("--force", help="Export although it is not confirmed as better.")] = False,
+    prompt: Annotated[str | None, typer.Option("--prompt", help="Another prompt of the run than the winner.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Export although it is not shown to be better.")] = False,
+    model_template: Annotated[
+        Path | None,
+        typer.Option("--model-template", help="vllm: the served model's folder, or its own chat template."),
+    ] = None,
     runs: Runs = Path("runs"),
     json: Json = False,
 ) -> None:
@@ -23,9 +35,12 @@ def export(
     from defender.delivery import deliver
     from defender.runs import load_run
 
-    files = deliver(load_run(runs, run), format, into, force=force)
+    done = deliver(load_run(runs, run), format, into, prompt=prompt, force=force, model_template=model_template)
     if json:
-        print_json({"files": [{"path": f.path, "format": f.format, "sha256": f.sha256} for f in files]})
-    else:
-        for file in files:
-            typer.echo(f"{file.format:6} {file.path}  sha256 of the prompt {file.sha256}")
+        files = [{"path": f.path, "format": f.format, "sha256": f.sha256} for f in done.files]
+        print_json({"files": files, "refused": dict(done.refused)})
+        return
+    for file in done.files:
+        typer.echo(f"{file.format:10} {file.path}  sha256 of the prompt {file.sha256}")
+    for name, why in done.refused.items():
+        typer.echo(f"{name:10} not written: {why}", err=True)

@@ -44,7 +44,7 @@ def payload(candidate: Candidate, provenance: Mapping[str, object]) -> dict[str,
             {"role": "system", "content": candidate.template},
             {"role": "user", "content": candidate.user(IDENTITY, QUESTION)},
         ],
-        "provenance": _plain(provenance, "provenance"),
+        "provenance": plain(provenance, "provenance"),
     }
 
 
@@ -86,14 +86,14 @@ def placed(path: Path, text: str, carried: str, format_: str) -> Export:
     return Export(str(path), sha256(carried), format_)
 
 
-def _plain(value: object, where: str) -> object:
+def plain(value: object, where: str) -> object:
     """Return plain data that JSON and YAML both know; a number that is not finite becomes None."""
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner, f"{where}.{key}") for key, inner in value.items()}
+        return {str(key): plain(inner, f"{where}.{key}") for key, inner in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
-        return [_plain(inner, f"{where}[{n}]") for n, inner in enumerate(value)]
+        return [plain(inner, f"{where}[{n}]") for n, inner in enumerate(value)]
     raise ConfigError(f"expected text, numbers, lists and mappings, got {type(value).__name__} at {where}")

@@ -1,0 +1,49 @@
+"""Jinja source for a prompt, in the common ground of Jinja2 and Nunjucks."""
+
+from __future__ import annotations
+
+import re
+
+from defender.exporters.slot import slot
+from defender.records import Candidate
+
+_OPENS = re.compile(r"\{(?=[{%#]|\Z)|#(?=\})|\r|\A\n|\n\Z")
+"""What begins a tag (also together with what follows the text), ends a comment, or is a line end that may be lost."""
+
+_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+
+def escaped(text: str) -> str:
+    """Return source that renders to ``text``; text without braces stays as it is.
+
+    A carriage return, and a line end at either end, become expressions: Jinja turns the first into a line feed and
+    drops the last.
+    """
+    return _OPENS.sub(lambda found: "{{ '" + _NAMED.get(found.group(), found.group()) + "' }}", text)
+
+
+def sources(candidate: Candidate) -> tuple[str, str]:
+    """Return the sources of system and user message.
+
+    They read the variables ``question`` and ``identity``, which is "" or absent where nothing is known.
+    """
+    cut = slot(candidate)
+    if cut is None:
+        return escaped(candidate.system("")), "{% if identity %}{{ identity }} {% endif %}{{ question }}"
+    unknown = "{% else %}" + cut.bare if cut.bare else ""
+    told = "{% if identity %}" + cut.left + "{{ identity }}" + cut.right + unknown + "{% endif %}"
+    return escaped(cut.before) + told + escaped(cut.after), "{{ question }}"
+
+
+def literal(text: str) -> str:
+    """Return a Jinja string literal for ``text`` in printable ASCII, free of braces and double quotes inside."""
+    return '"' + "".join(_escape(sign) for sign in text) + '"'
+
+
+def _escape(sign: str) -> str:
+    if sign in _NAMED:
+        return _NAMED[sign]
+    if sign.isascii() and sign.isprintable() and sign not in '"\\{}':
+        return sign
+    code = ord(sign)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

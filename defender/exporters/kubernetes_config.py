@@ -1,0 +1,71 @@
+"""Kubernetes: a ConfigMap to mount beside an application."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from defender.exporters.payload import IDENTITY, QUESTION, encoded, file_stem, payload, placed
+from defender.exporters.slot import cannot_carry, said
+from defender.exporters.stamp import commented
+from defender.exporters.yaml_text import to_yaml
+from defender.records import Candidate, Export
+
+LIMIT = 1_048_576
+"""Bytes a ConfigMap may hold (https://kubernetes.io/docs/concepts/configuration/configmap/)."""
+
+_LONGEST_NAME = 63
+
+
+class KubernetesExporter:
+    """Writes ``<name>.configmap.yaml``. Its keys are the files a pod sees.
+
+    ``system_prompt.txt`` shows the identity sentence's place as ``{identity}`` and
+    ``system_prompt.without-identity.txt`` is the text for a user nothing is known about; with the sentence in the
+    user turn there is ``user_prompt.txt`` instead. ``manifest.json`` is the document of the JSON format: exact parts
+    and provenance.
+    """
+
+    format = "kubernetes"
+
+    def write(self, candidate: Candidate, provenance: Mapping[str, object], into: Path) -> Sequence[Export]:
+        """Write the file. Raises StoreError, ConfigError (also for more than a ConfigMap holds)."""
+        bare, _ = said(candidate)
+        document = payload(candidate, provenance)
+        data = {
+            "system_prompt.txt": candidate.template,
+            **(
+                {"user_prompt.txt": candidate.user(IDENTITY, QUESTION)}
+                if candidate.seat == "user"
+                else {"system_prompt.without-identity.txt": bare}
+            ),
+            "manifest.json": json.dumps(document, ensure_ascii=False, indent=2),
+        }
+        size = sum(len(encoded(key)) + len(encoded(text)) for key, text in data.items())
+        if size > LIMIT:
+            raise cannot_carry("kubernetes", candidate.template, f"and what goes with it are {size} bytes of {LIMIT}")
+        name = _resource_name(candidate)
+        resource = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": name,
+                "labels": {"app.kubernetes.io/managed-by": "defender"},
+                "annotations": {"defender/sha256": str(document["sha256"]), "defender/candidate": candidate.id},
+            },
+            "data": data,
+        }
+        file = f"{file_stem(candidate)}.configmap.yaml"
+        header = commented([
+            f"kubectl apply -f {file}    then mount it: volumes: [{{name: prompt, configMap: {{name: {name}}}}}]",
+            "Replace {identity} in system_prompt.txt with the sentence that says who asks; manifest.json has the rest.",
+        ])  # fmt: skip
+        return [placed(into / file, header + to_yaml(resource), candidate.template, self.format)]
+
+
+def _resource_name(candidate: Candidate) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", candidate.label.lower()).strip("-")
+    stem = f"prompt-{slug}-" if slug else "prompt-"
+    return f"{stem[: _LONGEST_NAME - len(candidate.id)]}{candidate.id}"
