@@ -149,8 +149,8 @@ def outcomes(name: str, cases: list[Case], said: Mapping[str, Said]) -> None:
     """Print the table of a benchmark whose answers are right or wrong.
 
     "lost": correct to a person, not to the scorer; "given": the other way round; "asked form": agreement where the
-    response has a line with "Answer:"; "batch 2": agreement on the transcripts that no grader of ours was corrected on;
-    "outcome": agreement on the kind of answer, where the scorer tells kinds apart.
+    response has a line with "Answer:"; "batch 2": agreement on the second batch alone, which was written before our
+    graders as corrected on the first were seen; "outcome": agreement on the kind of answer, where kinds are told.
     """
     right = sum(case["outcome"] == "correct" for case in cases)
     asked = name != "mbpp"

@@ -107,9 +107,11 @@ def functions(path: Path, *names: str) -> dict[str, Any]:
 
 
 def run(command: list[str]) -> str:
-    pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
     try:
-        return str(subprocess.run(command, check=False, timeout=SECONDS, **pipes).stdout)  # type: ignore[call-overload]
+        done = subprocess.run(
+            command, check=False, timeout=SECONDS, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        return done.stdout
     except subprocess.TimeoutExpired:
         return ""
 
