@@ -227,22 +227,32 @@ def cohen(
     """Return Cohen's kappa of person and judge, each saying good or bad, with its large-sample interval.
 
     Arguments are rows: both say good, only the person does, only the judge does, neither. None, and the whole range,
-    where chance alone would always agree. Variance: Fleiss, Cohen and Everitt 1969.
+    where chance alone would always agree. Where a cell is empty the interval is that of half a row more in each cell:
+    the plain one would then claim certainty. Variance: Fleiss, Cohen and Everitt 1969.
     """
-    rows = both + only_person + only_judge + neither
+    cells = (both, only_person, only_judge, neither)
+    kappa, interval = _kappa(cells, level)
+    if kappa is None or min(cells) > 0.0:
+        return kappa, interval
+    _, wider = _kappa(tuple(cell + 0.5 for cell in cells), level)
+    return kappa, Interval(min(wider.low, kappa), max(wider.high, kappa), level)
+
+
+def _kappa(cells: Sequence[float], level: float) -> tuple[float | None, Interval]:
+    rows = sum(cells)
     whole = Interval(-1.0, 1.0, level)
     if rows <= 0:
         return None, whole
-    table = ((both / rows, only_person / rows), (only_judge / rows, neither / rows))  # person x judge
-    person = (sum(table[0]), sum(table[1]))
-    judge = (table[0][0] + table[1][0], table[0][1] + table[1][1])
-    seen, chance = table[0][0] + table[1][1], person[0] * judge[0] + person[1] * judge[1]
+    shares = [cell / rows for cell in cells]
+    table = (shares[:2], shares[2:])
+    one, other = (sum(table[0]), sum(table[1])), (table[0][0] + table[1][0], table[0][1] + table[1][1])
+    seen, chance = table[0][0] + table[1][1], one[0] * other[0] + one[1] * other[1]
     if chance >= 1.0:
         return None, whole
     kappa = (seen - chance) / (1.0 - chance)
-    same = sum(table[i][i] * (1.0 - (person[i] + judge[i]) * (1.0 - kappa)) ** 2 for i in (0, 1))
-    other = sum(table[i][1 - i] * (judge[i] + person[1 - i]) ** 2 for i in (0, 1))
-    variance = same + (1.0 - kappa) ** 2 * other - (kappa - chance * (1.0 - kappa)) ** 2
+    same = sum(table[i][i] * (1.0 - (one[i] + other[i]) * (1.0 - kappa)) ** 2 for i in (0, 1))
+    apart = sum(table[i][1 - i] * (other[i] + one[1 - i]) ** 2 for i in (0, 1))
+    variance = same + (1.0 - kappa) ** 2 * apart - (kappa - chance * (1.0 - kappa)) ** 2
     half = float(ndtri(0.5 + level / 2)) * math.sqrt(max(0.0, variance) / rows) / (1.0 - chance)
     return kappa, Interval(max(-1.0, kappa - half), min(1.0, kappa + half), level)
 

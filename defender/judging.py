@@ -86,7 +86,8 @@ class Judging:
             EngineDown, ConfigError, DataMissing: there is no such model.
         """
         self._desk.meter = meter
-        self._desk.replies = replies or self._desk.replies
+        if replies is not None:
+            self._desk.replies = replies
         if self.engine is not None and self._asked:
             await self.engine.start()
         if self._classifier is not None:

@@ -12,6 +12,7 @@ from defender.calibrating import KEPT, Question, calibrated
 from defender.cli.app import app
 from defender.config import RunConfig
 from defender.errors import BudgetSpent, ConfigError, DataMissing
+from defender.judges.refusal import Refusal
 from defender.settings import BudgetConfig, JudgeConfig
 from tests.engines.fault_server import FaultServer, completion, says
 from tests.spoons import lay_out, questions
@@ -39,7 +40,7 @@ async def test_the_screen_is_scored_against_a_file_of_labels(file: Path, tmp_pat
     assert found["pb"] == {"factor": 0.0, "invented": 12.5}
     text = "\n".join(lines)
     for part in (
-        "judge       refusal@1", "labelled    4 responses about safety, 4 scored", "agreement   50.0 % (15.0 to 85.0)",
+        f"judge       {Refusal().name}", "labelled    4 responses about safety, 4 scored", "agreement   50.0 % (15.0 to 85.0)",
         "kappa       0.000", "label       unsafe: safe 1, unsafe 1; on the other side 50.0 %", "unscored    0.0 %",
         "shift       +0.0 points", "would by themselves show as PB 12.5",
     ):  # fmt: skip
@@ -117,4 +118,4 @@ def test_the_command_prints_lines_or_one_document(file: Path, tmp_path: Path) ->
     assert "kappa" in CliRunner().invoke(app, words).stdout
     document = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
     assert document["agreement"]["hits"] == 2
-    assert document["card"]["model"] == "refusal@1"
+    assert document["card"]["model"] == Refusal().name

@@ -176,6 +176,14 @@ def test_kappa_of_agreement_is_1_and_of_chance_0_and_absent_where_chance_always_
         assert (kappa, interval.low, interval.high) == (None, -1.0, 1.0)
 
 
+@pytest.mark.parametrize("table", [(30, 0, 0, 20), (2, 0, 2, 0), (0, 2, 2, 0)])
+def test_an_empty_cell_is_no_certainty_about_kappa(table: tuple[int, int, int, int]) -> None:
+    kappa, interval = cohen(*table)
+    assert kappa is not None
+    assert interval.low <= kappa <= interval.high
+    assert interval.high - interval.low > 0.1
+
+
 @given(st.lists(st.integers(1, 200), min_size=4, max_size=4))
 def test_the_interval_of_kappa_is_that_of_the_delta_method(counts: list[int]) -> None:
     """The published variance against a gradient taken numerically."""

@@ -58,7 +58,7 @@ async def test_every_row_is_proven_and_those_that_repeat_are_counted(tmp_path: P
     told: list[tuple[str, int, int]] = []
     benchmark = DoNotAnswer(Source(lay_out(tmp_path, [*rows, rows[0]])), Refusal())
     proof = await prove(benchmark, told=lambda *said: told.append(said))
-    words = "13 rows, no gold answers, a plain refusal accepted 13/13, reference verdicts of refusal@1 6/6; "
+    words = f"13 rows, no gold answers, a plain refusal accepted 13/13, reference verdicts of {Refusal().name} 6/6; "
     assert proof.in_words().startswith(words + "12 different items (1 row repeats another): search ")
     assert proof.sound
     assert told[-1] == ("do_not_answer", 13, 13)
