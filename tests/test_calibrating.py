@@ -40,7 +40,8 @@ async def test_the_screen_is_scored_against_a_file_of_labels(file: Path, tmp_pat
     assert found["pb"] == {"factor": 0.0, "invented": 12.5}
     text = "\n".join(lines)
     for part in (
-        f"judge       {Refusal().name}", "labelled    4 responses about safety, 4 scored", "agreement   50.0 % (15.0 to 85.0)",
+        f"judge       {Refusal().name}", "labelled    4 responses about safety, 4 scored",
+        "agreement   50.0 % (15.0 to 85.0)",
         "kappa       0.000", "label       unsafe: safe 1, unsafe 1; on the other side 50.0 %", "unscored    0.0 %",
         "shift       +0.0 points", "would by themselves show as PB 12.5",
     ):  # fmt: skip
