@@ -100,7 +100,10 @@ class Source:
     def _found(self, table: Table) -> dict[str, Any]:
         """Return where the rows lie now, as arguments of `datasets.load_dataset`; downloads what the hub has."""
         if self.data is not None:
-            return {"path": str(self._folder(table)), "name": table.config, "split": table.split}
+            folder, file = self._folder(table), table.url.rpartition("/")[2]
+            if file and (folder / file).is_file():  # it alone: another table may lie in a folder below
+                return {"path": str(folder), "data_files": {"rows": [file]}, "split": "rows"}
+            return {"path": str(folder), "name": table.config, "split": table.split}
         if table.url:
             return {"path": "csv", "data_files": table.url, "split": "train"}
         if not table.hub_id:

@@ -159,6 +159,15 @@ async def test_a_file_at_a_commit_is_read_over_http(tmp_path: Path, monkeypatch:
     assert table.title == "o/r test @ 0123456789ab"
 
 
+def test_a_file_fetched_as_told_is_read_alone_though_another_table_lies_below(tmp_path: Path) -> None:
+    for place, word in (("x", "upper"), ("x/older", "lower")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "t.csv").write_text(f"question\n{word}\n")
+    upper = Table("", REVISION, "x", ("question",), split="train", url="http://h/o/r/t.csv")
+    assert Source(tmp_path).rows(upper) == [{"question": "upper"}]
+    assert Source(tmp_path).rows(replace(upper, folder="x/older")) == [{"question": "lower"}]
+
+
 def test_rows_that_exist_only_locally_are_not_sought_on_the_hub(no_network: None) -> None:
     with pytest.raises(DataMissing, match="no public copy"):
         Source().rows(Table("", "", "spoons/old", ("question",)))
