@@ -89,8 +89,13 @@ async def test_no_verdict_is_paid_for_twice_across_kill_9_but_those_in_flight(tm
                 await asyncio.sleep(0.005)
             process.kill()
             await process.communicate()
-        code, _, said = await ended(words, tmp_path)
+        code, out, said = await ended(words, tmp_path)
         assert code == 0, said
+        (answers,) = json.loads(out)["stages"]["measure"]["answers"].values()
+        lost = Counter[str]()
+        for reasons in answers["do_not_answer"]["unscored"].values():
+            lost.update(reasons)
+        assert lost == {"judge: no verdict in its reply": answers["do_not_answer"]["kinds"]["unscored"]}
         asked = Counter(judge.bodies)
         assert len(asked) == CELLS
         assert sum(asked.values()) - CELLS <= 2 * IN_FLIGHT
