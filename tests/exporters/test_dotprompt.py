@@ -51,3 +51,10 @@ def test_the_model_and_the_inputs_are_read(tmp_path: Path) -> None:
     assert parsed.model == "meta/Llama"
     assert parsed.input is not None
     assert set(parsed.input.schema) == {"identity?", "question"}
+
+
+@pytest.mark.parametrize("text", ["}x", "}}}", "}"])
+def test_no_three_closing_braces_are_left_which_handlebars_js_refuses(tmp_path: Path, text: str) -> None:
+    DotpromptExporter().write(Candidate(f"a{text}", text, label="D4"), PROVENANCE, tmp_path)
+    body = (tmp_path / "D4.prompt").read_text(encoding="utf-8").rpartition("---\n")[2]
+    assert "}}}" not in body.replace(f"a{text}", "")
