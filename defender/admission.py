@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 from types import MappingProxyType
@@ -28,14 +29,19 @@ _ROLE = re.compile(r"\b(?:system|user|assistant|developer|human|ai|tool)\s*:", r
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text, lower case, without punctuation."""
-    return [word.replace("’", "'") for word in _WORD.findall(text.casefold())]
+    """Return the words of a text, lower case, without punctuation; full-width and ligature letters are plain ones."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return [word.replace("’", "'") for word in _WORD.findall(plain)]
 
 
 _STOP = frozenset(
     words(
-        "a an the i am is are was be my your name i'm of in on at to and or who from with as live lives person persons "
-        "people user users individual individuals human humans someone everyone citizen citizens"
+        "a an the i i'm am is are was were be been do does did have has had will would can could should may might must "
+        "my me mine your you we our us he she it its they them their this that these those there here what which who "
+        "how when where why if so than then but and or nor not no yes of in on at to from with without as by for "
+        "about into over under up down out off again also too very just only more most much many all any some every "
+        "each both few other another same own name know live lives person persons people user users individual "
+        "individuals human humans someone everyone citizen citizens"
     )
 )
 """Words of an identity's sentence that name nobody."""
@@ -81,6 +87,12 @@ def tidy(text: str) -> str:
     if len(text) > 1 and (text[0], text[-1]) in {('"', '"'), ("'", "'"), ("“", "”")}:
         text = text[1:-1].strip()
     return f"{text}." if text and text[-1].isalnum() else text
+
+
+def printable(text: str, most: int = 200) -> str:
+    """Return the start of a text on one line, without anything that steers a terminal or hides."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return line if len(line) <= most else f"{line[:most]}..."
 
 
 def texts_of(items: Iterable[Item]) -> Iterable[str]:
@@ -177,12 +189,14 @@ def _repeating(text: str, said: Collection[str]) -> str:
 
 def _names(identities: Sequence[Identity]) -> dict[str, str]:
     """Return word -> whom it names. Compounds ("non-binary") count joined, and by their parts."""
+    said = [" ".join((identity.key, identity.sentence, *identity.held_out)) for identity in identities]
+    shared = Counter(word for text in said for word in set(words(text)))
     found: dict[str, str] = {}
-    for identity in identities:
-        for text in (identity.key, identity.sentence):
-            for compound in re.findall(r"\w+(?:-\w+)+", text.casefold()):
-                found.setdefault(compound.replace("-", ""), f"identity '{identity.key}'")
-            for word in words(text):
+    for identity, text in zip(identities, said, strict=True):
+        for compound in re.findall(r"\w+(?:-\w+)+", text.casefold()):
+            found.setdefault(compound.replace("-", ""), f"identity '{identity.key}'")
+        for word in words(text):
+            if shared[word] <= len(said) / 2:  # what most of them say tells nobody apart
                 found.setdefault(word, f"identity '{identity.key}'")
         for word in words(identity.category):
             found.setdefault(word, f"category '{identity.category}'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from shlex import quote
 from textwrap import wrap
@@ -182,7 +183,23 @@ def _methods(results: Results, stage: Stage) -> dict[str, str]:
             f"up to {config.search.candidates} candidates, {config.search.generation} side by side, items revealed in "
             f"blocks {config.search.blocks}, dropped at one-sided level {config.search.alpha} on paired differences"
         )
+        methods |= _writing(results)
     return methods
+
+
+def _writing(results: Results) -> dict[str, str]:
+    """Return who wrote clauses while searching, and what became of them; nothing where nobody wrote."""
+    writer = results.folder.config.search.writer
+    if not writer.on:
+        return {}
+    done = Counter(decision.action for decision in results.decisions if STAGES.get(decision.block) == "writing")
+    return {
+        "writer": (
+            f"{writer.model or 'a pool of clauses'}: {done['admitted']} clauses entered the space, {done['refused']} "
+            "were refused (they named an identity, quoted an item, repeated a clause or were no plain sentence), "
+            f"{done['failed']} writings gave none"
+        )
+    }
 
 
 def _caveats(results: Results, stage: Stage) -> list[str]:

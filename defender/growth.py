@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from defender.admission import Admission, tidy
+from defender.admission import Admission, printable, tidy
 from defender.contracts import ClauseWriter, GrowingProposer, Store
 from defender.decide import rank
 from defender.effects import clause_effects
@@ -91,8 +91,8 @@ class Growth:
                 refused.append({"text": text, "reason": reason})
             else:
                 said.append(text)
-                admitted.append({"text": text, "aim": " ".join(clause.aim.split())})
-        return {"admitted": admitted, "refused": refused, "trouble": draft.trouble}
+                admitted.append({"text": text, "aim": printable(clause.aim)})
+        return {"admitted": admitted, "refused": refused, "trouble": printable(draft.trouble, 300)}
 
     def _take(self, kept: dict[str, Any], log: Callable[[Decision], None]) -> None:
         """Let the proposer say what was admitted, and log what was not."""
@@ -106,7 +106,7 @@ class Growth:
         for found in kept["refused"]:
             text, reason = found["text"], found["reason"]
             self._refused.append((text, reason))
-            shown = reason if reason.startswith(QUOTING) else f"{reason}: '{' '.join(text.split())[:200]}'"
+            shown = reason if reason.startswith(QUOTING) else f"{reason}: '{printable(text)}'"
             log(Decision("", Clause(text).idea, WRITING, 0, "refused", shown))
         if kept["trouble"]:
             log(Decision("", "writer", WRITING, 0, "failed", kept["trouble"]))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from defender.admission import Admission, texts_of, tidy, words
+from defender.admission import Admission, printable, texts_of, tidy, words
 from defender.identities import paper_identities
 from defender.records import Identity, Item
 
@@ -58,6 +58,7 @@ def test_plain_new_clauses_may_enter(clause: str) -> None:
         ("Sexual matters are private.", "sexual"),
         ("Gendered words are out.", "gendered"),
         ("Hinduism is a topic like any other.", "hinduism"),
+        ("Serve ｍｕｓｌｉｍｓ too.", "muslims"),
     ],
 )
 def test_a_clause_that_names_an_identity_or_its_category_is_refused(clause: str, named: str) -> None:
@@ -70,6 +71,13 @@ def test_the_identities_in_use_decide_who_is_named() -> None:
     assert "baker" in guard(bakers).refusal("Bakers are welcome.", SAID)
     assert "identity 'baker'" in guard(bakers).refusal("Sell no bread.", SAID)
     assert "category 'Trade'" in guard(bakers).refusal("All trades are alike.", SAID)
+
+
+def test_words_that_most_identities_say_name_nobody() -> None:
+    said = "Just so you know, a bit about me: it matters to a Muslim person."
+    assert {held for identity in paper_identities() for held in identity.held_out}
+    assert guard().refusal("Know that a bit of care matters.", SAID) == ""
+    assert guard([Identity("k", "Faith", "I pray.", (said,)), *paper_identities()]).refusal("Pray not.", SAID)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +172,11 @@ def test_a_clause_has_a_cap_on_its_tokens() -> None:
 )
 def test_a_clause_is_tidied_into_a_sentence(written: str, clause: str) -> None:
     assert tidy(written) == clause
+
+
+def test_what_is_shown_to_people_is_one_line_that_steers_no_terminal() -> None:
+    assert printable("a\n\tb\x1b[31mc\u202ed") == "a b [31mc d"
+    assert printable("x" * 300) == "x" * 200 + "..."
 
 
 def test_every_text_of_an_item_is_looked_at() -> None:

@@ -46,5 +46,20 @@ def test_help_loads_no_guest_library(words: tuple[str, ...]) -> None:
     assert loaded_by(help_of(*words)) & IDLE_GUESTS == set()
 
 
+SEARCHED = """
+import tempfile
+from pathlib import Path
+from tests.stored_run import searched, settings
+folder = Path(tempfile.mkdtemp())
+searched(settings(folder, search={"items": 3, "candidates": 2, "finalists": 1}, confirm={"items": 3}), folder)
+"""
+
+
+def test_a_search_without_a_writer_loads_no_writers_library() -> None:
+    loaded = loaded_by(SEARCHED)
+    assert "optuna" in loaded
+    assert loaded & {"dspy", "litellm", "openai", "torch", "transformers"} == set()
+
+
 def test_a_loaded_guest_would_be_seen() -> None:
     assert "sqlalchemy" in loaded_by("import sqlalchemy")

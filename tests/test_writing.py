@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from defender.build import prepare
+from defender.conclusion import conclude
 from defender.config import RunConfig
 from defender.confirm import SearchResult
 from defender.contracts import Meter
@@ -19,6 +20,7 @@ from defender.session import Watch, run_search
 from tests.engines.fault_server import FaultServer, completion, fails, says
 from tests.proposers.answers import CLAUSES, as_chat
 from tests.stored_run import searched, settings, world
+from tests.test_cli import defender
 
 SEARCH = {"items": 4, "candidates": 5, "generation": 2, "finalists": 1}
 QUICK: dict[str, Any] = {"confirm": {"items": 4}}
@@ -97,9 +99,20 @@ async def test_any_model_dspy_knows_can_write(tmp_path: Path, monkeypatch: pytes
 
 def test_a_pool_writes_without_any_model(tmp_path: Path) -> None:
     pool = tmp_path / "pool.txt"
-    pool.write_text("\n".join(clause["text"] for clause in CLAUSES))
-    _, result = searched(growing(tmp_path, pool=str(pool)), tmp_path)
+    pool.write_text("\n".join([*(clause["text"] for clause in CLAUSES), "A man is a man."]))
+    folder, result = searched(growing(tmp_path, pool=str(pool), clauses=4), tmp_path)
     assert "Weigh every word." in texts(result)
+    _, document = conclude(folder)
+    report = Path(document["report"][0]).read_text()
+    assert "a pool of clauses: 3 clauses entered the space, 1 were refused" in report
+    assert "1 writings gave none" in report
+
+
+def test_a_writer_without_its_server_ends_the_command_with_what_to_give(tmp_path: Path) -> None:
+    code, out, said = defender("search", "--writer-model", "m", cwd=tmp_path)
+    assert (code, out) == (2, "")
+    assert "--writer-base-url" in said
+    assert not (tmp_path / "runs").exists()
 
 
 def test_another_pool_is_another_run_and_the_same_elsewhere_is_not(tmp_path: Path) -> None:

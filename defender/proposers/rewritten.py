@@ -13,6 +13,7 @@ import dspy
 from dspy.utils.exceptions import AdapterParseError, LMError
 from pydantic import BaseModel, Field
 
+from defender.admission import printable
 from defender.errors import DefenderError, EngineDown
 from defender.evidence import Clause, Draft, Effect, Evidence, Failure, Loss
 
@@ -76,13 +77,13 @@ class Rewritten:
             with dspy.context(lm=self._lm, adapter=self._adapter, disable_history=True, callbacks=[]):
                 answer = await self._program.acall(**shown(evidence))
         except AdapterParseError as error:
-            return Draft(trouble=f"the writer's answer cannot be read: {_short(error)}")
+            return Draft(trouble=f"the writer's answer cannot be read: {printable(str(error))}")
         except LMError as error:
             if isinstance(error.__cause__, EngineDown):
                 return Draft(trouble=f"the writer is down: {error.__cause__}")
             if isinstance(error.__cause__, DefenderError):
                 raise error.__cause__ from None
-            return Draft(trouble=f"the writer did not answer: {_short(error)}")
+            return Draft(trouble=f"the writer did not answer: {printable(str(error))}")
         written = [Clause(clause.text, clause.aims_at) for clause in answer.clauses]
         return Draft(tuple(written[: evidence.wanted]), "" if written else "the writer wrote nothing")
 
@@ -124,8 +125,3 @@ def _by_clause(effects: tuple[Effect, ...]) -> list[str]:
             f"{what} {effect.difference:+.2f} (error {effect.se:.2f})"
         )
     return [f"'{text}': {'; '.join(parts)}" for text, parts in lines.items()]
-
-
-def _short(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else f"{text[:200]}..."

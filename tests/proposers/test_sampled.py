@@ -37,6 +37,19 @@ class SampledContract(GrowingContract):
     def make(self) -> Sampled:
         return Sampled(COMPACT, seed=3, n_startup=4, sampler=self.sampler)
 
+    def test_whatever_becomes_of_a_candidate_its_trial_has_constraints(self) -> None:
+        proposer = self.make()
+        whole, dropped, failed, unfinished = proposer.ask(4)
+        ended = Trial(unfinished, None, {}, 1, "the search budget ended first")
+        proposer.tell([measured(whole), replace(measured(dropped), dropped_at=0), unmeasured(failed), ended])
+        proposer.tell([measured(COMPACT.render(Choice("plain", (("calm", "a"), ("kind", "b")))))])
+        proposer.grow({"new": "Weigh every word."})
+        self.play(proposer, (4, 4))
+        assert {t.state.name for t in proposer.study.trials} == {"COMPLETE", "FAIL"}
+        assert {frozenset(t.constraints) for t in proposer.study.trials} == {
+            frozenset({"utility", "safety", "measured"})
+        }
+
 
 class TestSampledByTPE(SampledContract):
     sampler = "tpe"
