@@ -144,6 +144,6 @@ def nothing_feasible(trials: Sequence[Trial], where: str) -> str:
         for trial in trials[:3]
     ]
     return (
-        f"no candidate keeps the floors {where}. Closest: {'; '.join(lines) or 'none was fully measured'}. "
+        f"no candidate keeps the floors {where}. Closest: {'; '.join(lines)}. "
         "Lower the floors, measure more items (bounds tighten), or widen the space"
     )

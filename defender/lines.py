@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import wrap
 
-from defender.kinds import strange, together
+from defender.kinds import Kinds, strange, together
 from defender.layout import build_floors
 from defender.records import Comparison, PBEstimate
 from defender.report.markdown import Floor
@@ -99,7 +99,18 @@ def cost_lines(results: Results) -> list[str]:
 def _strange(results: Results) -> list[str]:
     """Return a line for every benchmark whose answers often show neither success nor failure."""
     found = [strange(one) for one in together(one for _, kinds in results.answered for one in kinds)]
-    return [line for said in found if said for line in _wrapped(f"answers  {said}")]
+    lines = [line for said in found if said for line in _wrapped(f"answers  {said}")]
+    context = results.card.get("context")
+    if context and any(_lacks_room(one) for _, kinds in results.answered for one in kinds):
+        lines += _wrapped(
+            f"context  {context} tokens, which prompt and answer did not always fit: lower the limit of answers with "
+            "--max-tokens, or serve the model with a longer one"
+        )
+    return lines
+
+
+def _lacks_room(kinds: Kinds) -> bool:
+    return any("context_length" in kinds.unscored(identity) for identity in kinds.identities)
 
 
 def _wrapped(line: str) -> list[str]:

@@ -150,7 +150,7 @@ class Search:
             trials = await race.run([c for c in batch if c.id != baseline.id], incumbent, self._afford)
             if any(c.id == baseline.id for c in batch):
                 whole = race.trial(baseline, last)
-                trials.append(Trial(baseline, whole.estimate, whole.gaps))
+                trials.append(Trial(baseline, whole.estimate, whole.gaps, failure=whole.failure))
             self.proposer.tell(trials)
             self._trials.extend(trials)
             incumbent = self._best_so_far(baseline)
@@ -173,6 +173,9 @@ class Search:
         """Best complete candidates that keep the floors on search items, seeds included."""
         complete = rank([trial for trial in self._trials if trial.dropped_at is None and trial.estimate])
         feasible = [trial for trial in complete if all(gap <= 0 for gap in trial.gaps.values())]
+        if not complete:
+            why = next((f"{t.candidate.name}: {t.failure}" for t in self._trials if t.failure), "none was asked enough")
+            raise NothingFeasible(f"no candidate could be measured whole on search items; {why}")
         if not feasible:
             raise NothingFeasible(nothing_feasible(complete, "on search items"))
         chosen = tuple(trial.candidate for trial in feasible[: self.plan.finalists])

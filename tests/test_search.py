@@ -127,3 +127,15 @@ async def test_when_nothing_keeps_the_floors_the_search_says_by_how_much(tmp_pat
         )
         with pytest.raises(NothingFeasible, match=r"utility >= 95 misses by"):
             await hopeless.run()
+
+
+async def test_where_nobody_could_be_measured_the_reason_is_said_and_not_the_floors(tmp_path: Path) -> None:
+    def answer(request: Request) -> Response | str:
+        if "an adult" in request.messages[0][1]:
+            return Response(None, error="timeout", detail="no answer")
+        return WORLD(request)
+
+    async with sitting(tmp_path / "run.db", answer=answer) as at:
+        with pytest.raises(NothingFeasible, match=r"could be measured whole on search items; .*: .*timeout") as refused:
+            await search(at).run()
+    assert "floors" not in str(refused.value)

@@ -106,3 +106,4 @@ def test_users_whose_sentence_fills_the_context_are_missing_not_worse_treated(
     code, lines, _ = defender("report", "long", cwd=folder)
     assert code == 0
     assert "unscored (context_length)" in lines
+    assert f"context  {context} tokens, which prompt and answer did not always fit" in lines
