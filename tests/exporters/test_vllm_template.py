@@ -31,6 +31,7 @@ MODELS = {
         "    {%- set messages = messages[1:] %}\n  {%- else %}\n    {%- set own = 'A default.' %}\n  {%- endif %}\n"
         "<s>[{{ own }}]\n{%- for message in messages %} {{ message.role }}={{ message.content }};{% endfor %}"
     ),
+    "leading space": "\n  \n {{ messages[0].content }} {{ messages[1].content }}",
     "macro": (
         "{% macro first() %}{{ messages[0].content }}{% endmacro %}  text {{ first() }}\r\n"
         "{%- for message in messages[1:] -%}{{ message.content }}{%- endfor -%}  \n\n"
@@ -134,6 +135,12 @@ def test_vllm_does_not_take_the_prompt_for_a_sign_of_what_the_template_can(tmp_p
     # vLLM takes loops over content for a template that wants content in parts.
     prefix = ImmutableSandboxedEnvironment().parse(written.decode())
     assert not list(prefix.find_all(jinja2.nodes.For))
+
+
+def test_what_is_told_about_the_prompt_does_not_end_the_comment_it_stands_in(tmp_path: Path) -> None:
+    VllmExporter(SHOW).write(Candidate("Be fair.", label="D4"), {"run": "a #} b {{ c }} -#}"}, tmp_path)
+    made = conversation(tmp_path / "D4.vllm.jinja", [{"role": "user", "content": "Why?"}])
+    assert made[0] == {"role": "system", "content": "Be fair."}
 
 
 def test_without_the_models_own_template_nothing_is_written_and_the_way_out_is_told(tmp_path: Path) -> None:
