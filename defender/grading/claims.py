@@ -74,7 +74,8 @@ _EASTERN = re.compile(
     r"(?:是|为|為|は|은|는|이)?[ \t]{0,4}:?\s{0,20}"
     r"|(?:正确|最佳)(?:的)?选项(?:是|为)?[ \t]{0,4}:?[ \t]{0,4}"
 )
-_HASHES = re.compile(r"^[ \t]*####[ \t]*(?=\S*\d)", re.M)
+# A number with a dot or bracket and words behind it heads a section ("#### 2. Multiply").
+_HASHES = re.compile(r"(?<!#)#{4}[ \t]*(?=\S*\d)(?!\d+[.):]\s+[^\W\d])")
 _BOXED = re.compile(r"\\f?box(?:ed)?\s{0,9}(?:\{|(?=[A-J\d]))")
 _HEDGED = re.compile(
     r"\b(?:some(?: \w+)? (?:may|might|would|people)|someone|people|one (?:might|may|could)|you (?:might|may|could)|"
@@ -90,7 +91,8 @@ _CORRECTS = re.compile(
     r"\b(?:wait|actually|correction|corrected|mistaken?\w*|apolog\w+|sorry|oops|hmm+|scratch that|misread|"
     r"miscalculat\w+|"
     r"error|on (?:reflection|second thoughts?)|I meant|re-?(?:check|consider|calculat|comput|evaluat|examin|assess|"
-    r"visit|read|do)\w*|looking at it again|let me (?:fix|try again|correct)|that(?:'s| is| was) (?:wrong|not right|"
+    r"visit|read|do)\w*|looking at it again|let me (?:fix|try again|correct)|double.?check|that(?:'s| is|"
+    r" was) (?:wrong|not right|"
     r"incorrect)|revised|updated|no[,:;.])",
     re.I,
 )

@@ -11,25 +11,26 @@ from defender.grading.amounts import NUMBER, amount
 EQUALS = re.compile(r"=>|=|≈")
 FORWARD = re.compile(
     r"[,;]\s*(?:and\s+)?(?:so|therefore|thus|hence|then)\b|\b(?:which|that) (?:is|means|gives|leaves|makes|equals|"
-    r"totals|comes to|amounts to|rounds? (?:up |down )?to)\b|\bfor a total of\b|\b(?:totall?ing|giving|making|leaving|"
-    r"resulting in|"
-    r"bringing|rounds? (?:up |down )?to|rounded (?:up |down )?to|equals|amounts to|comes (?:out )?to|adds? up to)\b",
+    r"totals|comes to|amounts to|rounds? (?:up |down )?to)\b|\bfor a total of\b|"
+    r",\s*(?:and )?(?:giving|making|leaving|bringing)\b|\b(?:totall?ing|resulting in|rounds? (?:up |down )?to|"
+    r"rounded (?:up |down )?to|equals|amounts to|comes (?:out )?to|adds? up to)\b",
     re.I,
 )
 _REASON = re.compile(
     r"[\s,]+(?:since|because|as|after|given|if|when|assuming|considering|compared|instead of|rather than|"
-    r"plus the|including|(?<=,\s)[a-z]{3,12}ing)\b.*",
+    r"plus the|including|(?<=,\s)(?:who|whose|where|while)|(?<=,\s)[a-z]{3,12}ing)\b.*",
     re.I | re.S,
 )
 _PARENTHESES = re.compile(r"\([^()\n]{0,200}\)")
 _CLOCK = re.compile(r"(?<![\d:])\d{1,2}:\d{2}(?:\s*[ap]\.?\s?m\b\.?)?|\b\d{1,2}\s*[ap]\.?m\b\.?", re.I)
 _ASIDE = re.compile(
-    r"(?:\b(?:from|by|at|in|over|with|within|during|per|every|each|than|not|out of|of (?:the|his|her|their|its|these|"
-    r"those|all)|"
-    r"after|on|among|between|into|starting with)(?:\s+(?:\w+ing|the|her|his|their|its|a|all|those|these|first|last|"
-    r"only|another)){0,3}\s+|\bfor\s+(?=[\d.]+\s+[a-z]|[\d.]+(?:\s+\w+)?\s+(?:each|per|apiece)\b)|\bto\s+(?=each of))$",
+    r"\b(?:from|by|at|in|over|with|within|during|per|every|each|than|not|out of|of (?:the|his|her|their|its|these|"
+    r"those|all)|after|on|among|between|into|starting with)(?:\s+(?:\w+ing|the|her|his|their|its|a|all|those|these|"
+    r"first|last|only|another)){0,3}\s+$",
     re.I,
 )
+_PURPOSE = re.compile(r"\bto\s+[a-z]{2,12}\s+$", re.I)
+_NUMBERING = re.compile(r"^\W*(?:(?:step|part|case|phase)\s*\d{1,2}\s*[:.)-]+|\d{1,2}[.)])\s*(?=\D)", re.I)
 _EACH = re.compile(r"\s*(?:\w+\s+)?(?:each|apiece|a piece|per)\b", re.I)
 _EITHER = re.compile(r"^\s*(?:%|[a-z]+)?\s*(?:or|to|and/or)\s+$", re.I)
 _RANGE = re.compile(r"\b(?:between|either|from)\s+$", re.I)
@@ -56,10 +57,15 @@ def result(sentence: str, single: bool = False) -> tuple[Fraction | None, bool]:
     found_all = [found for found in NUMBER.finditer(clause) if amount(found) is not None]
     if not found_all:
         return None, NUMBER.search(sentence) is not None
-    main = [found for found in found_all if not _aside(clause, found)]
+    main = [found for found in found_all if not _aside(clause, found, first=found is found_all[0])]
     if _choice(clause, found_all) or (single and _listed(clause, main)):
         return None, True
     return amount((main or found_all)[-1]), True
+
+
+def unnumbered(sentence: str) -> str:
+    """Take off the numbering of a step or list item."""
+    return _NUMBERING.sub("", sentence)
 
 
 def _without_asides(sentence: str) -> str:
@@ -85,13 +91,13 @@ def _concluding(sentence: str) -> str:
     return shorter if NUMBER.search(shorter) else sentence
 
 
-def _aside(clause: str, found: re.Match[str]) -> bool:
+def _aside(clause: str, found: re.Match[str], first: bool) -> bool:
     before = clause[max(0, found.start() - LOOK_BACK) : found.start()]
     # The look-ahead of "for" needs the number itself.
     upto = re.search(r"\bfor\s+$", before, re.I)
     if upto is not None:
         return bool(_EACH.match(clause, found.end()) or _counted(clause, found))
-    return _ASIDE.search(before) is not None
+    return _ASIDE.search(before) is not None or (not first and _PURPOSE.search(before) is not None)
 
 
 def _counted(clause: str, found: re.Match[str]) -> bool:

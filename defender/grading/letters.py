@@ -62,21 +62,23 @@ def read_letter(text: str, options: Sequence[str], cut: bool = False) -> Reading
         answer = _CYRILLIC_LETTER.sub(lambda found: found.group().translate(_CYRILLIC), answer)
     known = Options(options)
     for turn in turns(answer):
-        reading = _Reader(answer[: turn.at].rstrip(), known).read(cut=False)
+        reading = _Reader(answer[: turn.at].rstrip(), known, cut=False).read()
         settled = reading.tier == "contradictory" or reading.value is not None
         if settled and (turn.named or reading.tier not in {*WEAK_TIERS, "stated"}):
             return reading
-    return _Reader(answer, known).read(cut)
+    return _Reader(answer, known, cut).read()
 
 
 class _Reader:
-    def __init__(self, answer: str, options: Options) -> None:
+    def __init__(self, answer: str, options: Options, cut: bool) -> None:
         self.answer = answer
+        self.cut = cut
         self.options = options
         self.patterns: LetterPatterns = letter_patterns(len(options.letters))
 
-    def read(self, cut: bool) -> Reading[str]:
+    def read(self) -> Reading[str]:
         """Read the strongest tier that claims something."""
+        cut = self.cut
         tiers = self.explicit()
         for tier, claims in tiers.items():
             if claims:
@@ -85,7 +87,7 @@ class _Reader:
             return Reading(marked, "marked")
         if not cut and (whole := self.options.exactly(self.answer)) is not None:
             return Reading(whole, "option text")
-        if (alone := self.alone(cut)) is not None:
+        if (alone := self.alone()) is not None:
             return Reading(alone, "alone")
         if not cut and (restated := self.restated()) is not None:
             return Reading(restated, "option text")
@@ -112,6 +114,9 @@ class _Reader:
         """Collect the claims by tier, in order; "####" announces a letter as an answer line does."""
         tiers: dict[str, list[_Claim]] = {"answer line": [], "boxed": [], "stated": []}
         for lead in leads(self.answer):
+            # "The answer is a", cut there, goes on with a noun.
+            if self.cut and lead.tier == "stated" and self.answer[lead.end :] == "a":
+                continue
             if lead.tier in tiers and (claim := self.claim(lead.start, lead.end)) is not None:
                 tiers[lead.tier].append(claim)
         tiers["stated"] += self.chosen()
@@ -212,9 +217,9 @@ class _Reader:
                 wrong += 1
         return right.pop() if len(right) == 1 and wrong else None
 
-    def alone(self, cut: bool) -> str | None:
+    def alone(self) -> str | None:
         """Read a decisive line, the only, first or last one, that holds a letter and at most its option's text."""
-        bare, lead = self.patterns.bare, self.patterns.opening
+        bare, lead, cut = self.patterns.bare, self.patterns.opening, self.cut
         lines = [line.strip() for line in self.answer.splitlines() if line.strip()]
         if len(lines) == 1 and (found := bare.fullmatch(lines[0])):
             return found[1].upper()

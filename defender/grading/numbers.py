@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from defender.grading.amounts import NUMBER, WORDS, amount, joined, numeric, spelled
 from defender.grading.claims import Lead, corrects, leads
-from defender.grading.clauses import EQUALS, FORWARD, affirmed, result
+from defender.grading.clauses import EQUALS, FORWARD, affirmed, result, unnumbered
 from defender.grading.closing import is_comment, sentences, substance
 from defender.grading.reading import WEAK_TIERS, Reading, ends_open, plain
 from defender.grading.turns import turns
@@ -21,6 +21,7 @@ _FILLER = re.compile(
     r"is|are|(?:I think )?(?:it is|it's)|a (?:total|sum|loss|profit|net total) of|a|an|the|total|of|=)(?=[\s:])))+\s*",
     re.I,
 )
+_BOUND = re.compile(r"(?:less|fewer|more|greater|higher|lower) than\b(?=\s+[\d.])", re.I)
 _NEGATIVE = re.compile(r"(?:negative|minus)\s+(?=\S)", re.I)
 _BOX = re.compile(r"\W*\\f?box(?:ed)?\s*\{(.*?)\}?\W*$", re.S)
 _OPERATOR = re.compile(
@@ -147,6 +148,8 @@ def _claimed(fragment: str, touches_end: bool) -> tuple[Fraction | None, bool, b
     inner = inner[_length(_FILLER, inner) :]
     sign = -1 if _NEGATIVE.match(inner) else 1
     inner = inner[_length(_NEGATIVE, inner) :].lstrip("([{ ")
+    if _BOUND.match(inner):
+        return None, False, True
     words = WORDS.match(inner)
     if words is not None and (value := spelled(words.group())) is not None:
         return sign * value, True, True
@@ -208,7 +211,7 @@ def _last(answer: str, raw: str) -> Reading[Fraction]:
     said = substance(answer)
     if not said or any(_UNDETERMINED.search(sentence) for sentence in said[-2:]):
         return Reading(None, nothing)
-    with_number = [sentence for sentence in said if affirmed(sentence)]
+    with_number = [sentence for sentence in map(unnumbered, said) if affirmed(sentence)]
     if not with_number:
         words = [value for found in WORDS.finditer(said[-1]) if (value := spelled(found.group())) is not None]
         return Reading(words[0], "last number") if len(words) == 1 else Reading(None, nothing)

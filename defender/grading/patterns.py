@@ -33,7 +33,8 @@ _CHOOSING_WORDS = (
     "choose|choosing|pick|picking|select|selecting|mark|go with|going with|go for|say|saying|answer|answering|"
     "guess|guessing|lean towards|lean toward|leaning towards|leaning to|leaning toward|lean to|opt for|"
     "opting for|has to be|must be|would be|correspond to|match|corresponds to|matches|leaves|leaving|leaves only|"
-    "leaving only|so|it's|therefore|thus|hence|it is|get|option|choice"
+    "leaving only|leaves us with|leaving us with|left with|so|it's|therefore|thus|hence|it is|get|option|choice|i.e.|"
+    "namely|looks like|probably|likely|definitely|clearly|certainly"
 )
 CHOOSING_ENDS = tuple(_CHOOSING_WORDS.split("|"))
 CHOOSING = re.compile(
@@ -42,7 +43,8 @@ CHOOSING = re.compile(
     r"lean(?:ing)? (?:towards?|to)|opt(?:ing)? for)|"
     r"(?:^|\n|[.!?:;,]\s)\W*(?:please )?(?:choose|select|pick|mark|option|choice)|"
     r"(?<!\w)(?:it (?:must|has to) be|must be|(?:that|which|it) would be|corresponds? to|match(?:es)?|"
-    r"leav(?:es|ing)(?: only)?|so it's|so|therefore|thus|hence|it's|it is|we (?:choose|get|pick)))\Z"
+    r"leav(?:es|ing)(?: us| only| with){0,3}|left with|i\.e\.|namely|looks like|so it's|so|therefore|thus|hence|"
+    r"it's|it is|we (?:choose|get|pick))|(?:^|\n)\W*(?:most )?(?:probably|likely|definitely|clearly|certainly))\Z"
 )
 """Verbs that choose what comes next; fit for small letters."""
 NAMING = re.compile(r"[,:]?\s+(?:that\s+)?(?:(?P<named>(?:option|choice|letter)\s+\(?)|(?P<dressed>\(\s*))?\Z")
@@ -51,16 +53,17 @@ WEIGHED = re.compile(
     r"\)?\s+(?:is|was|isn't|wasn't|are|can|can't|cannot|could|would|has|does|doesn't|must|might|may|seems)\b"
 )
 """What shows that a letter after a choosing verb is only talked about."""
-BARE_ENDS = re.compile(r"[.!,;]?\s*(?:\n|\Z)|,?\s+(?:instead|rather|over|because|since|as|here)\b")
+BARE_ENDS = re.compile(r"[.!,;]?\s*(?:\n|\Z)|\s+[-(]|,?\s+(?:instead|rather|over|because|since|as|here)\b")
 AFTER = re.compile(rf"[\"')\]:.]{{0,3}}(?:(?<=[:.)])\s[^.\n(]{{1,80}}?)?,?\s+{_REVERSED_BE}", re.M)
 """What makes the subject of a sentence the answer."""
 INSIDE_WORD = re.compile(r".?[A-Za-z0-9_\u00c0-\u024f]\Z|\w'\Z", re.S)
 """The two characters in front of a letter that is part of a word."""
+_SUPPOSED = r"(?:(?:I (?:think|believe|guess|suppose)|(?:most )?(?:probably|likely)|for sure|definitely)\W*)?"
 _LABELS = (
     r"(?:final|solution|pick|choice|option|selection|conclusion|verdict|result|correct|decision|prediction|response)"
 )
 LABELS = re.compile(
-    rf"(?:(?:^|\n)[^\w\n]*{_LABELS}[ \t]?:[\s\"'(\[*]{{0,6}}|[\"'](?:correct_|"
+    rf"(?:(?:^|\n)[^\w\n]*(?:my |best |final ){{0,3}}{_LABELS}[ \t]?:[\s\"'(\[*]{{0,6}}|[\"'](?:correct_|"
     rf"selected_)?{_LABELS}[\"']\s?:\s?[\"'(]{{0,3}}|"
     r"(?:故|应|所以|因此|，|,)选(?:择)?[:\s(]{0,4})\Z"
 )
@@ -101,7 +104,7 @@ def letter_patterns(options: int) -> LetterPatterns:
         token=re.compile(rf"{_OPEN}(?P<letter>[{both}]){_ENDS}{_CLOSE}", re.I),
         also=re.compile(rf"{_ALSO}(?P<letter>[{letters}])(?!'?\w)(?!\s+\w)"),
         lone=re.compile(rf"\W*(?:\\f?box(?:ed)?\s*\{{?)?\W*([{both}])\W*"),
-        bare=re.compile(rf"(?:option|choice|letter)?\W*([{both}])\W*", re.I),
+        bare=re.compile(rf"(?:option|choice|letter)?\W*([{both}])\W*{_SUPPOSED}", re.I),
         bracketed=re.compile(rf"\(([{letters}])\)"),
         opening=re.compile(
             rf"(?:(?:option|choice)\s+)?\W*([{letters}]|[{letters.lower()}](?=[).]))\s*"

@@ -113,7 +113,7 @@ def plain(text: str) -> str:
             text, wrapped = _TEXT_MACRO.subn(r"\1", text)
             if not wrapped:
                 break
-        text = text.replace("\\$", "")
+        text = text.replace("\\$", "").replace("\\%", "%")
     text = text.replace("$", "").replace("{,}", ",")
     if "*" in text or "__" in text:
         text = _BOLD.sub(lambda found: found.group(1) or "", text)
