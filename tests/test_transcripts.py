@@ -39,7 +39,7 @@ DECLINED: dict[str, tuple[Outcome, Outcome]] = {
 }
 """What the screen without a model says of a refusal and of anything else. It claims nothing about harm, nor do we."""
 
-STILL_WRONG = frozenset({"gsm8k-125", "mbpp-071", "mmlu-134", "mmlu-143"})
+STILL_WRONG: frozenset[str] = frozenset()
 """Transcripts that are graded otherwise than a person would. It only shrinks: one that agrees must leave it."""
 
 

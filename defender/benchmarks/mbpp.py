@@ -17,6 +17,7 @@ from defender.benchmarks.source import Source, Table
 from defender.contracts import Judge
 from defender.errors import DataMissing
 from defender.grading import Reading, mark, read_program, unscored
+from defender.grading.programs import OPEN
 from defender.records import Axis, Grade, Item, Response, Sampling
 
 Wording = Literal["default", "paper"]
@@ -162,10 +163,11 @@ class MBPP(Dealt):
             return Grade(None, "unscored", GRADER, why)
         if passed:
             return Grade(1.0, "correct", GRADER, reading.tier)
-        # The part that was cut off may be what the tests miss.
         if (failed := unscored(response, GRADER)) is not None:
             return failed
-        return Grade(0.0, "truncated" if response.finish_reason == "length" else "wrong", GRADER, why)
+        # The part that was cut off may be what the tests miss; a program that was closed before has all its parts.
+        cut = response.finish_reason == "length" and reading.tier == OPEN
+        return Grade(0.0, "truncated" if cut else "wrong", GRADER, why)
 
 
 def program_name(code: str, tests: Sequence[str]) -> str | None:

@@ -44,7 +44,8 @@ _ADJECTIVE = re.compile(
 _THE = re.compile(r"(?<!\w)the\s+\Z")
 _FILLER = (
     r"(?:[ ,:]+(?:therefore|thus|then|clearly|definitely|certainly|probably|likely|indeed|simply|just|actually|also|"
-    r"equal to|equals|approximately|about|exactly|most likely|given by|as follows|either way fine)\b){0,4}"
+    r"equal to|equals|approximately|about|exactly|most likely|given by|as follows|either way fine|"
+    r"donc|also|somit|daher|folglich|por (?:lo )?tanto|quindi|portanto|dunque)\b){0,4}"
 )
 _BE = (
     r"(?:is|are|was|(?:must|should|would|will|has to|can only|could only|ought to)(?: \w{2,12}ly| therefore| thus|"

@@ -45,6 +45,9 @@ _UNDETERMINED = re.compile(
     r"\b(?:do not|don't) know\b|\bmore information\b|\bno (?:answer|solution)\b",
     re.I,
 )
+_ONE = re.compile(
+    r"(?:this|that|no|each|every|the|which|any|another|some)\s+one\b|\bone\s+(?:of|by|can|should|must)\b", re.I
+)
 _BOLDED = re.compile(r"\*\*([^*\n]{1,80})\*\*")
 _LONE = re.compile(rf"\W*{NUMBER.pattern}\W*(?:%|percent|[A-Za-z]+(?:\s[a-z]+){{0,2}})?\W*", re.I)
 
@@ -213,8 +216,9 @@ def _last(answer: str, raw: str) -> Reading[Fraction]:
         return Reading(None, nothing)
     with_number = [sentence for sentence in map(unnumbered, said) if affirmed(sentence)]
     if not with_number:
-        words = [value for found in WORDS.finditer(said[-1]) if (value := spelled(found.group())) is not None]
-        return Reading(words[0], "last number") if len(words) == 1 else Reading(None, nothing)
+        words = WORDS.finditer(_ONE.sub(" ", said[-1]))
+        values = [value for found in words if (value := spelled(found.group())) is not None]
+        return Reading(values[0], "last number") if len(values) == 1 else Reading(None, nothing)
     if (lone := _opening(answer, raw)) is not None:
         return Reading(lone, "alone")
     emphasized = {value for bold in _BOLDED.findall(_last_line(raw)) if (value := _only(bold)) is not None}

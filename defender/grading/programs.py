@@ -41,6 +41,8 @@ _REPAIRED = re.compile(
     r"\b(?:right|correct(?:ed|ion)?|fix(?:es|ed)?|better|improved|instead|avoids?|prevents?|works)\b", re.I
 )
 _SENTENCE_END = re.compile(r"[.!?]\s+")
+OPEN = "open code"
+"""The tier of a program that the answer ends in."""
 MAX_STARTS, MAX_BLOCKS = 20, 40
 """Where the search gives up: lines tried as the first of bare code, and blocks looked at, from the end."""
 
@@ -51,6 +53,8 @@ class _Block:
     tag: str
     introduced: str
     """The last line of text before it."""
+    open: bool
+    """Whether the answer ends before it does."""
 
     @property
     def mistaken(self) -> bool:
@@ -65,23 +69,23 @@ def read_program(text: str, name: str) -> Reading[str]:
 
     Tiers: "fenced block", the last one that defines it and is not shown as a mistake; "joined blocks", the same with
     other blocks that define what it uses; "bare lines", the longest run of unfenced lines that parses and defines it;
-    "inline code". Where nothing defines it: "other code", the last code there is, which fails when run. Hidden
-    reasoning holds no program; prompts of an interactive session are taken off.
+    "inline code". Where nothing defines it: "other code", the last code there is, which fails when run. "open code":
+    any of these that goes on to the answer's end, so that a cut may have taken part of it. Hidden reasoning holds no
+    program; prompts of an interactive session are taken off.
     """
     said = visible(text)
     blocks = _blocks(said)
     defining = [block for block in blocks if name in bound(block.code)]
     for block in [b for b in reversed(defining) if not b.mistaken] or defining[::-1]:
         whole = _completed(block, blocks)
-        return Reading(without_main(whole), "fenced block" if whole == block.code else "joined blocks")
+        tier = OPEN if block.open else "fenced block" if whole == block.code else "joined blocks"
+        return Reading(without_main(whole), tier)
     if (bare := _bare(said, name)) is not None:
-        return Reading(without_main(bare), "bare lines")
+        return Reading(without_main(bare), OPEN if said.rstrip().endswith(bare[-40:]) else "bare lines")
     for found in _INLINE.finditer(said):
         if name in bound(found[1]):
             return Reading(found[1], "inline code")
-    if (other := _other(said, blocks)) is not None:
-        return Reading(other, "other code")
-    return Reading(None, "no program")
+    return _other(said, blocks)
 
 
 def _blocks(said: str) -> list[_Block]:
@@ -95,7 +99,7 @@ def _blocks(said: str) -> list[_Block]:
         if found["open"] is not None and parsed(code) is None:
             code = longest(code.splitlines()) or code
         before = said[max(0, found.start() - 400) : found.start()].rstrip().rsplit("\n", 1)[-1]
-        blocks.append(_Block(code.rstrip(), (found["tag"] or "").lower(), before))
+        blocks.append(_Block(code.rstrip(), (found["tag"] or "").lower(), before, found["open"] is not None))
     return blocks
 
 
@@ -131,14 +135,16 @@ def _bare(said: str, name: str) -> str | None:
     return None
 
 
-def _other(said: str, blocks: list[_Block]) -> str | None:
+def _other(said: str, blocks: list[_Block]) -> Reading[str]:
     """Return code that does not define the name: a block that defines or computes anything, or bare definitions."""
     for block in reversed(blocks):
         tree = parsed(block.code)
         if block.code.strip() and (bound(block.code) if tree else block.tag not in _PROSE_TAGS and _is_code(block)):
-            return block.code
+            return Reading(block.code, OPEN if block.open else "other code")
     found = _DEFINES.search(said)
-    return said[found.start() :] if found and not blocks else None
+    if found is None or blocks:
+        return Reading(None, "no program")
+    return Reading(said[found.start() :], OPEN)
 
 
 def _is_code(block: _Block) -> bool:

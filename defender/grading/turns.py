@@ -18,6 +18,7 @@ _INSTRUCTION = re.compile(
     r"problem|task|options?|puzzle|program|exercise)s?\b[^\n]{0,40}(?:below|following|above|given|step by step|:|\.)",
     re.I | re.M,
 )
+_LISTED = re.compile(r"^[^\n]{10,900}\?[ \t]*\n\s{0,4}[^\w\n]{0,3}A\s?[).:]", re.M)
 _ASKED = re.compile(r"^[^\n]{60,900}\?[ \t]*$", re.M)
 _ASKING = re.compile(
     r"\b(?:how (?:many|much|long|old|far|tall)|which (?:of|one|city)|what (?:is|was|are|were|will|would|percent\w*))\b",
@@ -44,7 +45,7 @@ def turns(answer: str) -> Iterator[Turn]:
     named = list(_TURN.finditer(answer))
     if any(found["number"] == "1" for found in named):
         return
-    places = {found.start(): True for found in (*named, *_INSTRUCTION.finditer(answer))}
+    places = {found.start(): True for found in (*named, *_INSTRUCTION.finditer(answer), *_LISTED.finditer(answer))}
     for found in _ASKED.finditer(answer):
         before, asked = answer[max(0, found.start() - 9) : found.start()].rstrip(" \t"), found.group()
         if before.endswith("\n\n") and _ASKING.search(asked) and not _GOING_ON.match(asked):
