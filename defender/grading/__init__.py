@@ -8,7 +8,7 @@ from defender.grading.letters import read_letter
 from defender.grading.marking import mark, unscored
 from defender.grading.numbers import read_number
 from defender.grading.programs import read_program
-from defender.grading.reading import Reading, plain
+from defender.grading.reading import Reading, plain, visible
 from defender.grading.refusals import refusal_phrase
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "read_program",
     "refusal_phrase",
     "unscored",
+    "visible",
 ]

@@ -99,6 +99,8 @@ _CORRECTS = re.compile(
 )
 CLAUSE_CHARACTERS = 300
 """How far back a hedge is looked for; answers that loop would otherwise take quadratic time."""
+MOST_LEADS = 64
+"""How many announcements of a kind are looked at, from the end: the last one counts."""
 LABEL_CHARACTERS = 80
 """How long the words in front of "answer" in a label can be."""
 
@@ -117,9 +119,7 @@ def leads(text: str) -> Iterator[Lead]:
     small = lowered(text)
     found: dict[Tier, list[Lead]] = {"answer line": [], "####": [], "boxed": [], "stated": []}
     for at, noun in _nouns(small):
-        if (lead := _labelled(small, at, noun) or _stated(small, at, noun)) is not None and (
-            lead.tier != "stated" or not hedged(text, lead.start, lead.end)
-        ):
+        if (lead := _labelled(small, at, noun) or _stated(small, at, noun)) is not None:
             found[lead.tier].append(lead)
     if "answer" in small:
         found["answer line"] += (Lead("answer line", m.start(), m.end()) for m in _TAGGED.finditer(small))
@@ -129,8 +129,10 @@ def leads(text: str) -> Iterator[Lead]:
         found["####"] += (Lead("####", m.start(), m.end()) for m in _HASHES.finditer(text))
     if "box" in text:
         found["boxed"] += (Lead("boxed", m.start(), m.end()) for m in _BOXED.finditer(text))
-    for kind in found.values():
-        yield from sorted(kind, key=lambda lead: lead.end)
+    for tier, kind in found.items():
+        for lead in sorted(kind, key=lambda lead: lead.end)[-MOST_LEADS:]:
+            if tier != "stated" or not hedged(text, lead.start, lead.end):
+                yield lead
 
 
 def _nouns(small: str) -> Iterator[tuple[int, str]]:

@@ -60,6 +60,8 @@ def _bound(body: Sequence[ast.stmt]) -> Iterator[str]:
             if node.value is not None:
                 yield from (inner.id for target in targets for inner in ast.walk(target) if _stored(inner))
         elif isinstance(node, _NESTING):
+            opened = [node.target] if isinstance(node, ast.For) else getattr(node, "items", [])
+            yield from (inner.id for part in opened for inner in ast.walk(part) if _stored(inner))
             for field in ("body", "orelse", "finalbody"):
                 yield from _bound(getattr(node, field, ()))
             for handler in getattr(node, "handlers", ()):
