@@ -40,6 +40,9 @@ class Schedule:
 class Growth:
     """Refreshes a proposer with written clauses; what ``Search`` awaits before every generation.
 
+    After a writing that failed the next one is left out, after two in a row the next two, and so on: a writer that
+    is down or slow costs the search little.
+
     Attributes:
         writer, proposer: who writes, and whose space grows.
         space: as it was before any clause was written.
@@ -60,6 +63,8 @@ class Growth:
     store: Store
     warn: Callable[[str], None] = lambda _words: None
     _generation: int = -1
+    _failed: int = 0
+    _resting: int = 0
     _refused: list[tuple[str, str]] = field(default_factory=list)
 
     async def __call__(self, trials: Sequence[Trial], log: Callable[[Decision], None]) -> None:
@@ -71,11 +76,16 @@ class Growth:
         self._generation += 1
         if self._generation == 0 or self._generation % self.schedule.every:
             return
+        if self._resting:
+            self._resting -= 1
+            return
         key = f"{self._generation:04d}"
         kept: Any = self.store.notes("writing").get(key)
         if kept is None:
             kept = await self._written(trials)
             self.store.note("writing", key, kept)
+        self._failed = self._failed + 1 if kept["trouble"] else 0
+        self._resting = self._failed
         self._take(kept, log)
 
     async def _written(self, trials: Sequence[Trial]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class WriterConfig(Section):
     temperature: float = Field(0.7, ge=0)
     """How freely it writes."""
     timeout_s: float = Field(120.0, gt=0)
-    """Seconds before one attempt counts as a timeout; two attempts are made."""
+    """The longest one writing may hold up the search, its second attempt included."""
 
     @property
     def on(self) -> bool:

@@ -75,7 +75,7 @@ async def build_writer(
         from defender.proposers.language import Metered
         from defender.proposers.rewritten import Rewritten
 
-        yield Rewritten(Metered(writer.model, meter, **_provider(writer)))
+        yield Rewritten(Metered(writer.model, meter, **_provider(writer)), patience_s=writer.timeout_s)
     else:
         from defender.engines.served import Endpoint, Served
         from defender.proposers.language import over_engine
@@ -97,7 +97,7 @@ async def build_writer(
             warn(f"the writer cannot be reached, so no clauses are written for now: {reason}")
         try:
             sampling = Sampling(writer.temperature, writer.max_tokens)
-            yield Rewritten(over_engine(engine, sampling, seed=config.seed))
+            yield Rewritten(over_engine(engine, sampling, seed=config.seed), patience_s=writer.timeout_s)
         finally:
             await engine.close()
 

@@ -115,7 +115,7 @@ async def test_refused_clauses_are_counted_logged_and_shown_to_the_writer_next_t
         result = await c.search.run()
         said = c.said
         notes: Any = c.at.store.notes("writing")
-        for _ in range(2):
+        for _ in range(2):  # to the next writing
             await c.growth(result.trials, lambda _: None)
     assert not any("Muslims" in t.candidate.before or "capital" in t.candidate.before for t in result.trials)
     assert [action for action, _ in said] == ["refused"] * 3
@@ -133,6 +133,19 @@ async def test_a_writer_in_trouble_is_warned_about_and_stops_nothing(tmp_path: P
     assert result.winner
     assert said[0] == ("failed", "the writer is down: nobody listens")
     assert c.warned[0] == "no new clauses this time: the writer is down: nobody listens"
+
+
+async def test_a_writer_that_keeps_failing_is_asked_less_and_less(tmp_path: Path) -> None:
+    writer = Writer(*(Draft(trouble="the writer is down") for _ in range(9)))
+    async with course(tmp_path, writer) as c:
+        result = await c.search.run()
+        c.growth.schedule = Schedule(every=1)
+        asked = []
+        for _ in range(16):
+            before = len(writer.seen)
+            await c.growth(result.trials, lambda _: None)
+            asked.append(len(writer.seen) - before)
+    assert asked == [0, 1, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0], "once failed in the search already"
 
 
 async def test_a_search_without_clauses_is_the_search_without_a_writer(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ async def test_a_writer_that_is_not_there_is_warned_about_and_the_search_goes_on
     assert result.winner
     assert warned[0].startswith("the writer cannot be reached, so no clauses are written for now")
     assert all(words.startswith("no new clauses this time: the writer is down") for words in warned[1:])
-    assert len(warned) == 3
+    assert len(warned) == 2, "after a failure the next writing is left out"
 
 
 async def test_any_model_dspy_knows_can_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ fallback), which is a second request from the same budget; an answer unreadable 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import dspy
@@ -60,10 +61,12 @@ class Rewritten:
     Args:
         lm: a DSPy language model; see ``language``.
         adapter: how the program is put into messages; ChatAdapter with its JSON fallback unless said otherwise.
+        patience_s: the longest a writing may take, retries and fallback included; None waits as long as the engine.
     """
 
-    def __init__(self, lm: Any, adapter: Any = None) -> None:
+    def __init__(self, lm: Any, adapter: Any = None, patience_s: float | None = None) -> None:
         self._lm = lm
+        self._patience_s = patience_s
         self._adapter = adapter or dspy.ChatAdapter()
         self._program = dspy.Predict(WriteClauses)
 
@@ -75,7 +78,10 @@ class Rewritten:
         """
         try:
             with dspy.context(lm=self._lm, adapter=self._adapter, disable_history=True, callbacks=[]):
-                answer = await self._program.acall(**shown(evidence))
+                async with asyncio.timeout(self._patience_s):
+                    answer = await self._program.acall(**shown(evidence))
+        except TimeoutError:
+            return Draft(trouble=f"the writer took longer than {self._patience_s:g} s")
         except AdapterParseError as error:
             return Draft(trouble=f"the writer's answer cannot be read: {printable(str(error))}")
         except LMError as error:

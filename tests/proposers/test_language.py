@@ -22,7 +22,7 @@ from defender.proposers.rewritten import Rewritten
 from defender.records import Sampling
 from defender.store import SqlStore
 from tests.contracts.writer import EVIDENCE, texts
-from tests.engines.fault_server import Act, FaultServer, completion, fails, says
+from tests.engines.fault_server import Act, FaultServer, completion, fails, hangs, says
 from tests.proposers.answers import as_chat, as_json
 
 
@@ -97,6 +97,13 @@ async def test_a_server_that_went_away_is_trouble(tmp_path: Path) -> None:
         await at.server.stop()
         draft = await Rewritten(over_engine(at.engine, Sampling())).write(EVIDENCE)
     assert "connection" in draft.trouble
+
+
+async def test_a_server_that_hangs_holds_the_search_up_no_longer_than_said(tmp_path: Path) -> None:
+    async with desk(tmp_path / "run.db", hangs) as at:
+        draft = await Rewritten(over_engine(at.engine, Sampling()), patience_s=0.05).write(EVIDENCE)
+        assert draft.trouble == "the writer took longer than 0.05 s"
+        assert at.ledger.spent >= len(at.server.bodies)
 
 
 async def test_an_optimizer_in_a_thread_is_answered_by_the_same_engine(tmp_path: Path) -> None:
