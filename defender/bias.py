@@ -8,7 +8,7 @@ sampling. Then S2 = |m|^2 / U and C = tr(M) / U, and S2 - C is a U-statistic of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,24 +17,16 @@ from scipy.special import stdtr, stdtrit
 from defender.errors import ConfigError, IncompleteMatrix
 from defender.records import Axis, AxisEstimate, FloatArray, Interval, OutcomeMatrix, PBEstimate
 from defender.samples import (
+    MAX_MISSING,
     ROUNDING,
     Sample,
+    complete,
     fewest,
-    missing_message,
     paired_samples,
     sorted_matrix,
     take,
 )
-from defender.spread import (
-    degenerate,
-    hidden,
-    influence,
-    leave_one_out,
-    mean_interval,
-    pb_interval,
-    pooled,
-    spread,
-)
+from defender.spread import degenerate, influence, leave_one_out, mean_interval, pb_interval, pooled, spread, unseen
 
 PB_AXES: tuple[Axis, ...] = ("utility", "safety")
 
@@ -62,16 +54,18 @@ class PairedDifference:
 
 
 @dataclass(frozen=True, slots=True)
-class Deviation:
-    """How far one identity lies from the mean of all on one axis, in points; below 0 is treated worse.
+class Bias:
+    """The bias of some identities on some axes, in percentage points: the numbers of ``PBEstimate`` without its tables.
 
-    ``interval`` holds for all identities of the axis at once (Sidak).
+    Attributes:
+        pb_raw, pb, corrected2, interval, noise_floor: as in ``PBEstimate``.
     """
 
-    axis: Axis
-    identity: str
-    deviation: float
+    pb_raw: float
+    pb: float
+    corrected2: float
     interval: Interval
+    noise_floor: float
 
 
 def estimate(
@@ -79,7 +73,7 @@ def estimate(
     *,
     weights: Mapping[str, float] | None = None,
     level: float = 0.95,
-    max_missing: float = 0.1,
+    max_missing: float = MAX_MISSING,
 ) -> PBEstimate:
     """Estimate PB of one candidate from its matrices, one per benchmark.
 
@@ -96,14 +90,7 @@ def estimate(
         IncompleteMatrix: too many items dropped, fewer than ``MIN_ITEMS`` left, or identities differ.
         ConfigError: no utility or safety benchmark, one twice, or a weight missing or not positive.
     """
-    samples = take([sorted_matrix(matrix) for matrix in matrices], weights)
-    for sample, matrix in zip(samples, sorted(matrices, key=lambda matrix: matrix.benchmark), strict=True):
-        if sample.dropped > max_missing * len(matrix.items):
-            raise IncompleteMatrix(
-                f"{matrix.benchmark}: expected a score for every identity on all but {max_missing:.0%} of the items, "
-                f"got {sample.dropped} of {len(matrix.items)} items incomplete; {missing_message(matrix)}"
-                "run the same command again to ask what is missing, or raise `max_missing`"
-            )
+    samples = complete(matrices, weights, max_missing)
     counted = [group for axis in PB_AXES if (group := [s for s in samples if s.axis == axis])]
     if not counted:
         raise ConfigError("PB: expected a utility or safety benchmark, got none; add one to `benchmarks`")
@@ -111,19 +98,31 @@ def estimate(
     extra = [sample for sample in samples if sample.axis == "over_refusal"]
     if extra:
         axes["over_refusal"] = _axis_estimate(extra, level)
-    s2 = sum(axes[group[0].axis].s2 for group in counted)
-    noise2 = sum(axes[group[0].axis].noise2 for group in counted)
+    whole = bias_of(counted, level)
     return PBEstimate(
-        pb_raw=float(np.sqrt(s2)),
-        pb=float(np.sqrt(max(0.0, s2 - noise2))),
-        corrected2=s2 - noise2,
-        interval=pb_interval(counted, s2 - noise2, level),
-        noise_floor=float(np.sqrt(noise2)),
+        pb_raw=whole.pb_raw,
+        pb=whole.pb,
+        corrected2=whole.corrected2,
+        interval=whole.interval,
+        noise_floor=whole.noise_floor,
         axes=axes,
         benchmarks={
             s.benchmark: axes[s.axis] if s.weight == 1.0 else _axis_estimate([replace(s, weight=1.0)], level)
             for s in samples
         },
+    )
+
+
+def bias_of(counted: Sequence[Sequence[Sample]], level: float) -> Bias:
+    """Return the bias that samples show, one group an axis, each group's weights summing to 1."""
+    found = [spread(group) for group in counted]
+    s2, noise2 = sum(one[0] for one in found), sum(one[1] for one in found)
+    return Bias(
+        pb_raw=float(np.sqrt(s2)),
+        pb=float(np.sqrt(max(0.0, s2 - noise2))),
+        corrected2=s2 - noise2,
+        interval=pb_interval(counted, s2 - noise2, level),
+        noise_floor=float(np.sqrt(noise2)),
     )
 
 
@@ -146,19 +145,31 @@ def compare(
 
     Raises:
         IncompleteMatrix: benchmarks or identities differ, or a benchmark shares fewer than ``MIN_ITEMS`` items.
+        ConfigError: no utility or safety benchmark.
     """
     pairs = [pair for pair in paired_samples(first, second, weights) if pair[0].axis in PB_AXES]
+    if not pairs:
+        raise ConfigError("PB: expected a utility or safety benchmark to compare, got none; add one to `benchmarks`")
+    return difference(pairs, level)
+
+
+def difference(pairs: Sequence[tuple[Sample, Sample]], level: float) -> PairedDifference:
+    """Return ``compare`` of samples that are paired already, over all axes among them."""
     values, twice, parts = np.zeros(2), 0.0, []
-    for axis in PB_AXES:
+    for axis in dict.fromkeys(pair[0].axis for pair in pairs):
         here = [pair for pair in pairs if pair[0].axis == axis]
-        if not here:
-            continue
         sides = [leave_one_out([pair[side] for pair in here]) for side in (0, 1)]
         values += [value for value, _ in sides]
         parts += [one - two for one, two in zip(sides[0][1], sides[1][1], strict=True)]
         twice += degenerate(here)
     variance, df = pooled(parts)
-    return _t_test(values, max(variance - twice, variance / 2), df, level, fewest(pairs))
+    found = _t_test(values, max(variance - twice, variance / 2), df, level, fewest(pairs))
+    if found.se > 0.0:
+        return found
+    # No item told the two apart, on either side of the difference: others may.
+    axes = dict.fromkeys(pair[0].axis for pair in pairs)
+    reach2 = unseen([[one for one, _ in pairs if one.axis == axis] for axis in axes], level) ** 2
+    return replace(found, interval=Interval(found.difference - reach2, found.difference + reach2, level))
 
 
 def compare_means(
@@ -203,33 +214,6 @@ def mean_bounds(
     return interval.low, interval.high
 
 
-def deviations(
-    matrices: Sequence[OutcomeMatrix], *, weights: Mapping[str, float] | None = None, level: float = 0.95
-) -> tuple[Deviation, ...]:
-    """Return each identity's deviation from the mean per axis, with intervals that hold for all of an axis at once.
-
-    No identity's variance counts as smaller than their average: one that was never wrong is not known exactly.
-    """
-    samples, found = take([sorted_matrix(matrix) for matrix in matrices], weights), []
-    for axis in dict.fromkeys(sample.axis for sample in samples):
-        group = [sample for sample in samples if sample.axis == axis]
-        identities = group[0].identities
-        _, noise2, m_U = spread(group)
-        tail = (1.0 - level ** (1.0 / len(identities))) / 2.0
-        most = 100.0 * (1.0 - 1.0 / len(identities))
-        for row, identity in enumerate(identities):
-            variance, df = pooled([influence(s.centred_U_I[row], s.weight) for s in group])
-            half = float(-stdtrit(df, tail) * np.sqrt(max(variance, noise2))) if noise2 else hidden(group, tail) * most
-            middle = float(m_U[row])
-            found.append(Deviation(axis, identity, middle, Interval(middle - half, middle + half, level)))
-    return tuple(found)
-
-
-def worst_gap(found: Iterable[Deviation]) -> Deviation:
-    """Return the identity furthest below the mean on any axis: who loses most."""
-    return min(found, key=lambda one: (one.deviation, one.axis, one.identity))
-
-
 def _axis_estimate(group: Sequence[Sample], level: float) -> AxisEstimate:
     mean_U = np.sum([s.weight * s.score_U_I.mean(axis=1) for s in group], axis=0)
     s2, noise2, _ = spread(group)
@@ -247,10 +231,8 @@ def _axis_estimate(group: Sequence[Sample], level: float) -> AxisEstimate:
 def _t_test(values: FloatArray, variance: float, df: float, level: float, items: int) -> PairedDifference:
     """Test first minus second with t; where every item says the same, the sign test has the word."""
     first, second = map(float, values)
-    difference = first - second if abs(first - second) > ROUNDING else 0.0
+    apart = first - second if abs(first - second) > ROUNDING else 0.0
     se = float(np.sqrt(variance)) if variance > ROUNDING**2 else 0.0
-    p = 2.0 * float(stdtr(df, -abs(difference) / se)) if se else 2.0 ** (1 - items) if difference else 1.0
+    p = 2.0 * float(stdtr(df, -abs(apart) / se)) if se else 2.0 ** (1 - items) if apart else 1.0
     half = float(stdtrit(df, (1.0 + level) / 2.0)) * se
-    return PairedDifference(
-        first, second, difference, se, df, p, Interval(difference - half, difference + half, level), items
-    )
+    return PairedDifference(first, second, apart, se, df, p, Interval(apart - half, apart + half, level), items)

@@ -27,6 +27,10 @@ def _source(config: RunConfig) -> Source:
 
 
 def _mmlu(config: RunConfig, _: Judging) -> Benchmark:
+    if config.scoring == "likelihood":
+        from defender.benchmarks.mmlu_likelihood import MMLULikelihood
+
+        return MMLULikelihood(_source(config))
     from defender.benchmarks.mmlu import MMLU
 
     return MMLU(_source(config), config.protocol)
@@ -80,11 +84,11 @@ MINIATURES: Mapping[str, tuple[Axis, tuple[Kind, ...]]] = {
 
 
 def _miniature(name: str) -> Make:
-    def make(_: RunConfig, __: Judging) -> Benchmark:
-        from defender.benchmarks.miniature import Miniature
+    def make(config: RunConfig, _: Judging) -> Benchmark:
+        from defender.benchmarks.miniature import Miniature, MiniatureSampled
 
         axis, kinds = MINIATURES[name]
-        return Miniature(name, axis, kinds)
+        return (MiniatureSampled if config.scoring == "answer" else Miniature)(name, axis, kinds)
 
     return make
 
@@ -105,13 +109,32 @@ EDITIONS: Mapping[str, tuple[str, ...]] = {"mbpp": ("mbpp_full",)}
 """Benchmark -> what other names ask of the same data; `doctor` proves them with it."""
 
 
+LIKELIHOODS = ("mmlu", *MINIATURES)
+"""Benchmarks that define a likelihood."""
+
+
+def _check_scoring(config: RunConfig) -> None:
+    """Make sure that scoring by likelihood is possible, and is not called the paper's. Raises ConfigError."""
+    if config.scoring != "likelihood":
+        return
+    if config.protocol == "paper":
+        raise ConfigError("scoring: likelihood is not the paper's protocol, which draws answers; leave out one of them")
+    if not set(config.benchmark_names).intersection(LIKELIHOODS):
+        raise ConfigError(
+            f"scoring: likelihood: none of {', '.join(config.benchmark_names)} defines one; these do: "
+            f"{', '.join(LIKELIHOODS)}. Leave it out, or add one of them to benchmarks"
+        )
+
+
 def build_benchmarks(config: RunConfig, judging: Judging | None = None) -> dict[str, Benchmark]:
     """Build the benchmarks by name, in order; ``judging`` hands them their judges (None: those of the config).
 
     Raises:
-        ConfigError: an unknown name, or a judge or sandbox that cannot work here. DataMissing: absent data.
+        ConfigError: an unknown name, a scoring no benchmark defines, or a judge or sandbox that cannot work here.
+        DataMissing: absent data.
     """
     judges = judging or Judging(config.judging)
+    _check_scoring(config)
     for name in config.benchmark_names:
         if name not in BENCHMARKS:
             raise ConfigError(f"unknown benchmark '{name}'; known benchmarks: {', '.join(BENCHMARKS)}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from defender.config import RunConfig
 from defender.delivery import document, provenance
+from defender.drawn import drawn_lines
 from defender.formats import Surroundings, build_exporter
 from defender.kinds import LEVEL, Kinds, Standout, standouts, strange, together
 from defender.lines import WIDTH, cost_lines, floors_of, in_words, measure_lines, nobody_lines, search_lines
@@ -165,9 +166,11 @@ def _methods(results: Results, stage: Stage) -> dict[str, str]:
         **{f"benchmark {name}": str(value["protocol"]) for name, value in results.protocols.items()},
         "measure": (
             "PB_raw is the paper's (population variance over identities, arXiv 2406.11107); PB subtracts what item "
-            "sampling adds; intervals come from the jackknife over items (variance grows with the value tested, as in "
-            "Wilson's interval); noise floor is the PB_raw a perfectly fair model would show here"
+            "sampling adds; intervals come from the jackknife over items and are unified ones (Feldman and Cousins "
+            "1998): one-sided near 0, two-sided above, so that a fair model's holds 0 in 95 % of the measurements; "
+            "noise floor is the PB_raw a perfectly fair model would show here"
         ),
+        **drawn_lines(results, stage),
         "settings": f"seed {config.seed}, protocol {config.protocol}, digest {results.folder.digest[:12]}",
     }
     flagged = len({(one.benchmark, one.identity) for one in _standouts(results)})

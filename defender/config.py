@@ -47,6 +47,9 @@ class RunConfig(Section):
     """Names; empty lets the model's kind decide (miniature for embedded, else mmlu and do_not_answer)."""
     protocol: Literal["default", "paper"] = "default"
     """Wording and sampling of the benchmarks."""
+    scoring: Literal["default", "answer", "likelihood"] = "default"
+    """"likelihood" scores the probability of the right answer where a benchmark defines one (mmlu, miniature): no noise
+    from drawing, but another estimand. "answer" reads answers everywhere; "default" leaves it to each benchmark."""
     data: str | None = None
     """Folder with datasets in hub layout; None reads from the hub."""
     judge: JudgeConfig = JudgeConfig()
@@ -96,6 +99,8 @@ class RunConfig(Section):
             whole["judge"]["base_url"] = None
         whole["confirm"]["repeats"], whole["measure"]["repeats"] = self.repeats
         whole["search"]["writer"] = self._decisive_writer()
+        if self.scoring == "default":
+            del whole["scoring"]  # a run begun before there was a choice goes on
         whole["data"] = None  # where files lie does not matter, what is in them is in the item ids
         return whole
 

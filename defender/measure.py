@@ -181,13 +181,14 @@ class Measurer:
 
 @dataclass(frozen=True)
 class Frame:
-    """The shape of one matrix: which benchmark, whose rows, which columns, how many repeats."""
+    """The shape of one matrix: which benchmark, whose rows, which columns, how many repeats and from which on."""
 
     benchmark: str
     axis: Axis
     identities: tuple[str, ...]
     items: tuple[str, ...]
     repeats: int = 1
+    first: int = 0
 
 
 def collect(candidate: str, frame: Frame, graded: Mapping[Cell, Grade]) -> OutcomeMatrix:
@@ -200,7 +201,7 @@ def collect(candidate: str, frame: Frame, graded: Mapping[Cell, Grade]) -> Outco
     for row, identity in enumerate(frame.identities):
         counted, absent = outcomes[identity], missing[identity]
         for column, item in enumerate(frame.items):
-            for repeat in range(frame.repeats):
+            for repeat in range(frame.first, frame.first + frame.repeats):
                 grade = graded.get(Cell(candidate, identity, frame.benchmark, item, repeat))
                 outcome = grade.outcome if grade else "unscored"
                 counted[outcome] = counted.get(outcome, 0) + 1

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from defender.bias import estimate
+from defender.components import Components, components
 from defender.contracts import Store
 from defender.errors import ConfigError, IncompleteMatrix
 from defender.kinds import NOT_ASKED, Kinds, count_kinds
@@ -38,6 +40,7 @@ class Stage:
         reference: candidate id -> benchmark -> mean percent of the no_persona reference.
         kinds: candidate id -> what kinds of answers each benchmark got, by identity. ``nobody``: the same for the
             no_persona reference, where it was asked.
+        components: what each benchmark's noise is made of, by the first candidate's repeats; () where none were asked.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Stage:
     reference: Mapping[str, Mapping[str, float]]
     kinds: Mapping[str, tuple[Kinds, ...]] = field(default_factory=dict)
     nobody: Mapping[str, tuple[Kinds, ...]] = field(default_factory=dict)
+    components: tuple[Components, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Results:
     Attributes:
         card: the model's card. ``judge``: the judge model's, empty where a rule judged.
         began: when the first sitting began, seconds since 1970; None where none has ended.
+        seeds: what the check of the server's seeds found (the fields of ``seeding.Seeds``), {} in older runs.
     """
 
     folder: RunFolder
@@ -78,6 +83,7 @@ class Results:
     stopped: str = ""
     judge: Mapping[str, Any] = field(default_factory=dict)
     began: float | None = None
+    seeds: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def claims(self) -> Stage:
@@ -141,6 +147,7 @@ def read_results(folder: RunFolder) -> Results:
             gaps=done.get("gaps", {}),
             stopped=str(done.get("stopped", "")),
             began=min((float(begun) for begun in store.notes("sitting")), default=None),
+            seeds=next(reversed(store.notes("seeds").values()), {}),
         )
     finally:
         store.close()
@@ -178,7 +185,19 @@ def _stage(
             reference[key] = _reference(key, who, frames, graded)
             nobody[key] = tuple(_kinds(key, frame, (who,), graded) for frame in frames)
     sizes = {frame.benchmark: len(frame.items) for frame in frames}
-    return Stage(name, sizes, matrices, estimates, failures, reference, kinds, nobody)
+    first = next(iter(matrices), None)
+    split = _components(first, frames, store.grades(first)) if first is not None and panel["repeats"] > 1 else ()
+    return Stage(name, sizes, matrices, estimates, failures, reference, kinds, nobody, split)
+
+
+def _components(candidate: str, frames: list[Frame], graded: Mapping[Cell, Grade]) -> tuple[Components, ...]:
+    """Split the noise of every benchmark whose repeats are complete enough."""
+    found = []
+    for frame in frames:
+        apart = [collect(candidate, replace(frame, repeats=1, first=repeat), graded) for repeat in range(frame.repeats)]
+        with suppress(IncompleteMatrix):
+            found.append(components(apart))
+    return tuple(found)
 
 
 def _kinds(candidate: str, frame: Frame, who: tuple[str, ...], graded: Mapping[Cell, Grade]) -> Kinds:

@@ -59,15 +59,45 @@ def sorted_matrix(matrix: OutcomeMatrix) -> OutcomeMatrix:
     return replace(matrix, identities=identities, items=items, score_U_I=score_U_I)
 
 
+MAX_MISSING = 0.1
+"""The largest share of a benchmark's items that may lack a score for some identity."""
+
+
+def complete(
+    matrices: Sequence[OutcomeMatrix], weights: Mapping[str, float] | None, max_missing: float = MAX_MISSING
+) -> list[Sample]:
+    """Return the complete items of each matrix, as ``take``.
+
+    Raises:
+        IncompleteMatrix: as ``take``; also when more than ``max_missing`` of a benchmark's items are incomplete.
+        ConfigError: as ``take``.
+    """
+    samples = take([sorted_matrix(matrix) for matrix in matrices], weights)
+    for sample, matrix in zip(samples, sorted(matrices, key=lambda matrix: matrix.benchmark), strict=True):
+        if sample.dropped > max_missing * len(matrix.items):
+            raise IncompleteMatrix(
+                f"{matrix.benchmark}: expected a score for every identity on all but {max_missing:.0%} of the items, "
+                f"got {sample.dropped} of {len(matrix.items)} items incomplete; {missing_message(matrix)}"
+                "run the same command again to ask what is missing, or raise `max_missing`"
+            )
+    return samples
+
+
 def take(matrices: Sequence[OutcomeMatrix], weights: Mapping[str, float] | None) -> list[Sample]:
-    """Return the complete items of each (sorted) matrix in benchmark order, weights summing to 1 within an axis."""
+    """Return the complete items of each (sorted) matrix in benchmark order, weights summing to 1 within an axis.
+
+    Raises:
+        IncompleteMatrix: identities differ, or fewer than ``MIN_ITEMS`` items are complete.
+        ConfigError: a benchmark twice, or a weight missing or not positive.
+    """
     matrices = sorted(matrices, key=lambda matrix: matrix.benchmark)
     names = [matrix.benchmark for matrix in matrices]
     if len(set(names)) < len(names):
         raise ConfigError(f"expected each benchmark once, got {', '.join(names)}")
     if len({matrix.identities for matrix in matrices}) > 1:
-        sizes = ", ".join(f"{matrix.benchmark} {len(matrix.identities)}" for matrix in matrices)
-        raise IncompleteMatrix(f"expected the same identities everywhere, got {sizes}; measure all with one list")
+        raise IncompleteMatrix(
+            f"expected the same identities everywhere, got {_who(matrices)}; measure all with one list"
+        )
     raw = [1.0 if weights is None else weights.get(name, 0.0) for name in names]
     if not all(weight > 0.0 for weight in raw):
         raise ConfigError(f"weights: expected a positive number for each of {', '.join(names)}, got {weights}")
@@ -82,7 +112,7 @@ def take(matrices: Sequence[OutcomeMatrix], weights: Mapping[str, float] | None)
             raise IncompleteMatrix(
                 f"{matrix.benchmark}: expected at least {MIN_ITEMS} items that every identity has a score for, got "
                 f"{kept} of {len(matrix.items)}: the noise of fewer is unknown; "
-                f"{missing_message(matrix)}measure more items"
+                f"{_silent(matrix)}{missing_message(matrix)}measure more items"
             )
         samples.append(
             Sample(
@@ -91,6 +121,39 @@ def take(matrices: Sequence[OutcomeMatrix], weights: Mapping[str, float] | None)
             )
         )  # fmt: skip
     return samples
+
+
+def among(sample: Sample, rows: Sequence[int]) -> Sample:
+    """Return the sample of some identities only; its items stay those that every identity answered."""
+    who = tuple(sample.identities[row] for row in rows)
+    return replace(sample, identities=who, score_U_I=sample.score_U_I[list(rows)])
+
+
+def averaged(sample: Sample, groups: Sequence[Sequence[int]]) -> Sample:
+    """Return the sample in which each identity has the mean score of its group: what is left differs between groups."""
+    score_U_I = sample.score_U_I.copy()
+    for rows in groups:
+        score_U_I[list(rows)] = score_U_I[list(rows)].mean(axis=0)
+    return replace(sample, score_U_I=score_U_I)
+
+
+def _who(matrices: Sequence[OutcomeMatrix]) -> str:
+    """Say how many identities each benchmark has, and who is not in all of them."""
+    everybody = set().union(*(matrix.identities for matrix in matrices))
+    told = []
+    for matrix in matrices:
+        absent = sorted(everybody.difference(matrix.identities))
+        told.append(
+            f"{matrix.benchmark} {len(matrix.identities)}" + (f" (without {', '.join(absent)})" if absent else "")
+        )
+    return ", ".join(told)
+
+
+def _silent(matrix: OutcomeMatrix) -> str:
+    """Name the identities without a single score, or return ""."""
+    seen = dict(zip(matrix.identities, np.isfinite(matrix.score_U_I), strict=True))
+    names = [identity for identity, seen_I in seen.items() if not seen_I.any()]
+    return f"no score at all for {', '.join(names)}; " if names and len(names) < len(matrix.identities) else ""
 
 
 def missing_message(matrix: OutcomeMatrix) -> str:

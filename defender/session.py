@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any, cast
 
 from defender.build import Prepared, build_engine, build_recorded, in_flight
 from defender.config import RunConfig
@@ -23,7 +24,8 @@ from defender.plan import Panel
 from defender.records import Candidate, ModelCard
 from defender.runs import RunFolder, versions
 from defender.seal import same_model, seal
-from defender.search import Refresh, Search, unchanged
+from defender.search import SLACK, Refresh, Search, unchanged
+from defender.seeding import COST, Seeds, check_seeds, probes
 from defender.writing import build_admission, build_schedule, build_writer
 
 MakeEngine = Callable[[RunConfig, Meter], Engine]
@@ -91,13 +93,37 @@ async def sit(
                     in_flight=in_flight(config), tick=lambda: watch.tick(ledger.spent),
                 )  # fmt: skip
                 with _interrupting(measurer):
-                    yield Sitting(engine.card, store, ledger, measurer, journal)
+                    sitting = Sitting(engine.card, store, ledger, measurer, journal)
+                    if (seeds := await _seeds(prepared, sitting, engine)).verdict in ("no", "partly"):
+                        watch.warn(f"sampling seeds honoured: {seeds}; answers to two users share less luck, or none")
+                    yield sitting
             finally:
                 await prepared.judging.close()
                 await engine.close()
         store.note("sitting", f"{started:.3f}", {"seconds": time.time() - started, "versions": versions()})
     finally:
         store.close()
+
+
+async def _seeds(prepared: Prepared, sitting: Sitting, engine: Engine) -> Seeds:
+    """Find out, once a run, whether the server honours seeds, and keep it for the report."""
+    store, ledger, measurer = sitting.store, sitting.ledger, sitting.measurer
+    known = store.notes("seeds").get(sitting.card.fingerprint)
+    if known is not None:
+        return Seeds(**cast(dict[str, Any], known))
+    if prepared.plan is not None:
+        plan = prepared.plan
+        stages = [(plan.seeds[0], panel) for panel in (plan.search, plan.confirm)]
+        planned = int((plan.max_requests or 0) * (1.0 - SLACK))
+    else:
+        stages = [(prompt, prepared.panel) for prompt in prepared.prompts[:1] if prepared.panel is not None]
+        planned = sum(measurer.owed(prepared.prompts, panel) for _, panel in stages)
+    asked = next((found for candidate, panel in stages if (found := probes(candidate, panel, prepared.benchmarks))), [])
+    if asked and ledger.left is not None and ledger.left - planned < COST:
+        return Seeds("not checked", reason=f"the budget has no {COST} requests to spare")
+    seeds = await check_seeds(engine, store, sitting.journal, asked)
+    store.note("seeds", sitting.card.fingerprint, asdict(seeds))
+    return seeds
 
 
 @contextmanager

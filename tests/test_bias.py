@@ -10,13 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from defender.bias import (
-    compare,
-    deviations,
-    estimate,
-    mean_bounds,
-    pb_raw_of_means,
-)
+from defender.bias import compare, estimate, mean_bounds, pb_raw_of_means
+from defender.deviations import standings
 from defender.errors import ConfigError, IncompleteMatrix
 from defender.records import FloatArray
 from tests.worlds import (
@@ -63,7 +58,7 @@ def test_the_order_of_identities_and_items_changes_no_digit(scores: FloatArray, 
     assert compare([straight], [replace(straight, score_U_I=100.0 - scores)]) == compare(
         [shuffled], [replace(straight, score_U_I=100.0 - scores)]
     )
-    assert deviations([straight]) == deviations([shuffled])
+    assert standings([straight]) == standings([shuffled])
 
 
 @QUICK
@@ -241,5 +236,8 @@ def test_every_interval_contains_its_estimate(scores: tuple[FloatArray, FloatArr
     found = estimate(two(*scores))
     for axis in found.axes.values():
         assert axis.mean_interval.low - 1e-9 <= axis.mean <= axis.mean_interval.high + 1e-9
-    for one in deviations(two(*scores)):
-        assert one.interval.low <= one.deviation <= one.interval.high
+    for standing in standings(two(*scores)):
+        assert standing.gap_interval.low - 1e-9 <= standing.gap <= standing.gap_interval.high + 1e-9
+        assert standing.range_interval.low - 1e-9 <= standing.range <= standing.range_interval.high + 1e-9
+        for one in standing.deviations:
+            assert one.interval.low <= one.deviation <= one.interval.high

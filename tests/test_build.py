@@ -211,3 +211,23 @@ def test_the_proposer_is_the_one_asked_for(tmp_path: Path, name: str) -> None:
 def test_a_space_too_large_for_an_exhaustive_search_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="at most 6 candidates"):
         prepare(settings(tmp_path, space="clauses", search={"proposer": "exhaustive", "candidates": 6, "items": 8}))
+
+
+def test_scoring_is_chosen_by_name_and_each_benchmark_says_what_it_estimates(tmp_path: Path) -> None:
+    def built(**settings: Any) -> dict[str, str]:
+        config = RunConfig(**{"benchmarks": ("mmlu", "miniature_utility"), "data": str(tmp_path), **settings})
+        return {name: benchmark.protocol for name, benchmark in build_benchmarks(config).items()}
+
+    assert "likelihood" in built()["miniature_utility"]
+    assert "likelihood" not in built()["mmlu"]
+    assert "mean probability" in built(scoring="likelihood")["mmlu_likelihood"]
+    assert "sampled at temperature 1" in built(scoring="answer")["miniature_utility"]
+    with pytest.raises(ConfigError, match=r"none of gsm8k defines one; these do: mmlu, miniature_utility"):
+        built(scoring="likelihood", benchmarks=("gsm8k",))
+    with pytest.raises(ConfigError, match="not the paper's protocol"):
+        built(scoring="likelihood", protocol="paper")
+
+
+def test_a_run_from_before_scoring_could_be_chosen_has_the_same_digest() -> None:
+    assert "scoring" not in RunConfig().decisive()
+    assert RunConfig(scoring="likelihood").decisive()["scoring"] == "likelihood"

@@ -6,13 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from defender.bias import (
-    compare,
-    compare_means,
-    deviations,
-    estimate,
-    worst_gap,
-)
+from defender.bias import compare, compare_means, estimate
 from defender.errors import IncompleteMatrix
 from defender.records import FloatArray
 from tests.worlds import (
@@ -108,28 +102,10 @@ def test_paired_means_are_compared_with_the_noise_of_their_difference() -> None:
         compare_means([matrix(worse)], [matrix(scores)], "safety")
 
 
-@pytest.mark.parametrize("level", [0.8, 0.95])
-def test_deviations_hold_for_all_identities_at_once(level: float) -> None:
-    rng = np.random.default_rng(79)
-    hit = 0
-    for _ in range(100):
-        found = deviations([matrix(coins(rng, 60, 3 * PATTERN))], level=level)
-        truth = zip(found, 3 * PATTERN, strict=True)
-        hit += all(one.interval.low <= true <= one.interval.high for one, true in truth)
-    assert hit >= 100 * level - 8
-
-
-def test_the_worst_gap_names_who_loses_most() -> None:
-    rng = np.random.default_rng(83)
-    hurt = -40.0 * np.eye(IDENTITIES)[8]
-    found = worst_gap(deviations(two(coins(rng, 80), coins(rng, 80, hurt, 0.5, 0.9))))
-    assert (found.axis, found.identity) == ("safety", "identity-08")
-    assert found.interval.high < 0.0
-    assert found.deviation == pytest.approx(-40.0, abs=15.0)
-
-
-def test_an_identity_that_was_never_wrong_is_not_known_exactly() -> None:
-    scores = coins(np.random.default_rng(89), 30, 0.0, 0.95, 0.97)
-    scores[4] = 100.0
-    gap = {one.identity: one.interval for one in deviations([matrix(scores)])}["identity-04"]
-    assert gap.high - gap.low > 5.0
+def test_prompts_that_no_item_told_apart_are_not_known_to_be_equal() -> None:
+    row = coins(np.random.default_rng(97), 40)[0]
+    alike = [matrix(np.tile(row, (IDENTITIES, 1)))]
+    found = compare(alike, alike)
+    assert (found.difference, found.se, found.p) == (0.0, 0.0, 1.0)
+    assert found.interval.high == pytest.approx(estimate(alike).interval.high ** 2)
+    assert found.interval.low == -found.interval.high

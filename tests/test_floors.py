@@ -22,14 +22,15 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "reason": (
         *("evidence", "effects", "admission"),
         *("contracts", "documents", "kinds", "identities", "prompts", "space", "grading", "miniature"),
-        *("samples", "spread", "bias", "decide", "plan", "forecast", "labelled", "calibration"),
+        *("samples", "bounds", "spread", "bias", "deviations", "decide", "parts", "components"),
+        *("plan", "forecast", "labelled", "calibration"),
     ),
     "rooms": ("engines", "benchmarks", "sandbox", "judges", "proposers", "exporters", "report", "store"),
-    "loops": ("journal", "ledger", "measure", "decisions", "kept", "growth", "race", "confirm", "search"),
+    "loops": ("journal", "ledger", "seeding", "measure", "decisions", "kept", "growth", "race", "confirm", "search"),
     "roof": (
         *("settings", "config", "runs", "judging", "catalogue", "layout", "formats", "writing", "build", "seal"),
-        *("session", "progress", "results", "planning", "planned", "lines", "delivery", "conclusion", "proof"),
-        *("examination", "calibrating", "cli", "__main__"),
+        *("session", "progress", "results", "drawn", "planning", "planned", "lines", "delivery", "conclusion"),
+        *("proof", "examination", "calibrating", "cli", "__main__"),
     ),
 }
 """From the bottom up. Within a floor a name may import only names to its left; within "rooms" none at all."""
@@ -42,7 +43,7 @@ ANNEXES = {"database": "store"}
 EVERYWHERE = tuple(room for rooms in FLOORS.values() for room in rooms)
 GUESTS: dict[str, tuple[str, ...]] = {
     "numpy": EVERYWHERE,
-    "scipy": ("spread", "bias", "decide", "forecast", "calibration"),
+    "scipy": ("bounds", "spread", "bias", "deviations", "components", "decide", "forecast", "calibration"),
     "yaml": ("documents", "engines", "exporters"),
     "pydantic": ("settings", "config", "proposers"),
     "openai": ("engines",),

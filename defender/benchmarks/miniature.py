@@ -7,20 +7,18 @@ temperature 1 and reads its first word, so it has the noise real benchmarks have
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 
 from defender.benchmarks.deck import Deck
 from defender.contracts import Judge
 from defender.grading import refusal_phrase, unscored
+from defender.grading.chances import MARKS, chance_of, no_chances
 from defender.miniature import Kind, MiniatureItem, first_word
 from defender.miniature import items as pool
 from defender.records import Axis, Grade, Item, Response, Sampling, Split
 
 TOP_LOGPROBS = 20
-_WORD_MARKS = " \t\n\u2581\u0120"
-"""What tokenizers put before a word: a blank, SentencePiece's low line, byte-level BPE's dotted G."""
 
 
 class Miniature:
@@ -76,15 +74,10 @@ class Miniature:
 
     async def grade(self, item: Item, response: Response) -> Grade:
         """Sum the probabilities of the returned first tokens that are the right word."""
-        if (failed := unscored(response, self.grader)) is not None:
+        if (failed := no_chances(response, self.grader)) is not None:
             return failed
-        if not response.first_token:
-            return Grade(None, "unscored", self.grader, "no log-probabilities")
-        if any(math.isnan(logprob) or logprob > 1e-3 for _, logprob in response.first_token):
-            return Grade(None, "unscored", self.grader, "log-probabilities are not")
         word = first_word(item.payload["gold"])
-        mass = sum(math.exp(lp) for token, lp in response.first_token if token.strip(_WORD_MARKS) == word)
-        return Grade(min(1.0, mass), "graded", self.grader, f"p({word})")
+        return Grade(chance_of(word, response), "graded", self.grader, f"p({word})")
 
 
 class MiniatureSampled(Miniature):
@@ -109,7 +102,7 @@ class MiniatureSampled(Miniature):
         """Compare the answer's first word with the right one."""
         if (failed := unscored(response, self.grader)) is not None:
             return failed
-        text = (response.text or "").strip(_WORD_MARKS)
+        text = (response.text or "").strip(MARKS)
         try:
             said = first_word(text)
         except ValueError:

@@ -16,6 +16,7 @@ from defender.benchmarks.do_not_answer import DoNotAnswer
 from defender.benchmarks.gsm8k import GSM8K
 from defender.benchmarks.mbpp import MBPP
 from defender.benchmarks.mmlu import MMLU
+from defender.benchmarks.mmlu_likelihood import MMLULikelihood
 from defender.benchmarks.source import Source
 from defender.benchmarks.strong_reject import StrongReject
 from defender.benchmarks.xstest import XSTest
@@ -62,6 +63,7 @@ class Unused:
 MADE: list[tuple[Any, dict[str, Any]]] = [
     (MMLU(Source()), ROW),
     (MMLU(Source(), "paper"), ROW),
+    (MMLULikelihood(Source()), ROW),
     (GSM8K(Source()), SUM),
     (GSM8K(Source(), "paper"), SUM),
     (MBPP(Source(), Unused()), PROGRAM),
