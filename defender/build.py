@@ -18,6 +18,7 @@ from defender.layout import build_floors, build_measure_panel, build_search_plan
 from defender.plan import Panel
 from defender.prompts import read_prompt
 from defender.records import Candidate, Identity, digest_of
+from defender.rivals import check_strategy
 from defender.runs import RunFolder
 from defender.search import SearchPlan
 from defender.settings import EMBEDDED
@@ -90,7 +91,9 @@ def in_flight(config: RunConfig) -> int:
 def build_proposer(config: RunConfig, space: Space) -> Proposer:
     """Build the proposer of a search. Raises ConfigError: the space is too large for an exhaustive one."""
     name = config.search.proposer
-    if name == "listed":
+    if config.search.strategy == "random" or config.search.strategy == "tpe":
+        name = config.search.strategy
+    if name == "listed" or config.search.strategy == "seeds":
         from defender.proposers.listed import Listed
 
         return Listed(space.seed_candidates())
@@ -169,6 +172,7 @@ def prepare(config: RunConfig) -> Prepared:
         if space is None:
             raise ConfigError("a search needs a space, not prompt files; give --space")
         plan = build_search_plan(config, space, benchmarks, identities)
+        check_strategy(config)
         plan.check_budget()
         if config.search.proposer == "exhaustive":
             build_proposer(config, space)

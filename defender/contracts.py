@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from defender.evidence import Draft, Evidence
+from defender.marks import Mark
 from defender.records import (
     Axis,
     Candidate,
@@ -162,6 +163,34 @@ class ClauseWriter(Protocol):
 
     async def write(self, evidence: Evidence) -> Draft:
         """Write clauses. Raises BudgetSpent, StoreError."""
+
+
+@runtime_checkable
+class Marker(Protocol):
+    """Marks whole prompts on single questions, each asked of every identity."""
+
+    @property
+    def questions(self) -> int:
+        """How many questions there are; they are numbered from 0."""
+
+    @property
+    def calls(self) -> int:
+        """Question x prompt pairs that the budget pays for."""
+
+    def mark(self, text: str, places: Sequence[int]) -> Sequence[Mark]:
+        """Mark a prompt on questions. Blocks; call it from a strategy's thread. Raises BudgetSpent, EngineDown."""
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """Looks for prompts by a loop of its own.
+
+    Obligations: everything it learns of a prompt comes from the marker; all randomness comes from its seed; it
+    returns when the marker's calls are used up, or lets ``BudgetSpent`` pass.
+    """
+
+    def find(self, marker: Marker, seeds: Sequence[str]) -> None:
+        """Search; runs in a thread of its own. ``seeds`` are system texts, the undefended baseline first."""
 
 
 @runtime_checkable

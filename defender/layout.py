@@ -73,7 +73,7 @@ def build_search_plan(
             _phrasings(config.confirm, identities),
         ),
         floors=floors,
-        shares=reveal(settings.blocks),
+        shares=reveal(settings.blocks) if settings.strategy == "race" else (1.0,),
         generation=settings.generation,
         max_candidates=settings.candidates,
         finalists=settings.finalists,

@@ -22,6 +22,8 @@ from defender.ledger import Ledger
 from defender.measure import Measurer
 from defender.plan import Panel
 from defender.records import Candidate, ModelCard
+from defender.rivalry import Rivalry
+from defender.rivals import PROMPT_TOKENS, WRITING, build_strategy
 from defender.runs import RunFolder, versions
 from defender.seal import same_model, seal
 from defender.search import SLACK, Refresh, Search, unchanged
@@ -156,11 +158,26 @@ async def run_search(
     async with sit(folder, prepared, watch, make_engine) as sitting:
         _describe(sitting, prepared, {"search": plan.search, "confirm": plan.confirm})
         config, ledger, store = folder.config, sitting.ledger, sitting.store
+        if config.search.strategy in WRITING:
+            return await _rival(sitting, prepared, watch)
         async with build_writer(config, prepared.pool, ledger, sitting.journal, watch.warn) as writer:
             with build_recorded(folder, space, watch.warn) as proposer:
                 refresh = _growth(sitting, prepared, proposer, writer, watch) if writer else unchanged
                 search = Search(sitting.measurer, proposer, plan, ledger, store, watch.stage, refresh)
                 return await search.run()
+
+
+async def _rival(sitting: Sitting, prepared: Prepared, watch: Watch) -> SearchResult:
+    """Let a strategy with a loop of its own search."""
+    config, plan = prepared.config, prepared.plan
+    if plan is None:
+        raise ConfigError("a strategy searches; run 'defender search'")
+    settings = config.search.writer.model_copy(update={"clause_tokens": PROMPT_TOKENS})
+    admission = build_admission(settings, list(prepared.benchmarks.values()), prepared.identities, watch.warn)
+    name, ledger, store = config.search.strategy, sitting.ledger, sitting.store
+    async with build_strategy(config, ledger, sitting.journal, watch.warn) as strategy:
+        rival = Rivalry(name, strategy, sitting.measurer, plan, admission, ledger, store, watch.stage)
+        return await rival.run()
 
 
 def _growth(

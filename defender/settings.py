@@ -68,9 +68,16 @@ class WriterConfig(Section):
         return bool(self.model or self.pool)
 
 
+Strategy = Literal["race", "random", "seeds", "tpe", "gepa", "mipro", "copro"]
+
+
 class SearchConfig(Section):
     """How candidates are found and dropped."""
 
+    strategy: Strategy = "race"
+    """"race" is this tool's own. The others are for comparison, under the same budget and the same confirm stage:
+    "random", "seeds" and "tpe" measure every candidate whole; "gepa", "mipro" (MIPROv2) and "copro" rewrite whole
+    prompts with the writer model and need --max-requests."""
     proposer: Literal["tpe", "nsga2", "random", "exhaustive", "listed"] = "tpe"
     """"tpe", "nsga2" and "random" draw from the space with Optuna; "exhaustive" measures every text of a small
     space; "listed" measures the seeds only."""

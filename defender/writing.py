@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -71,15 +72,33 @@ async def build_writer(
         from defender.proposers.pooled import ScriptedWriter
 
         yield ScriptedWriter(pool)
-    elif writer.client == "dspy":
-        from defender.proposers.language import Metered
+    else:
         from defender.proposers.rewritten import Rewritten
 
-        yield Rewritten(Metered(writer.model, meter, **_provider(writer)), patience_s=writer.timeout_s)
+        async with build_language(config, meter, journal, warn) as language:
+            yield Rewritten(language, patience_s=writer.timeout_s)
+
+
+@asynccontextmanager
+async def build_language(
+    config: RunConfig,
+    meter: Meter,
+    journal: Journal,
+    warn: Callable[[str], None],
+    loop: asyncio.AbstractEventLoop | None = None,
+) -> AsyncIterator[Any]:
+    """Yield the writer's model as a DSPy language model that pays from the run's budget.
+
+    ``loop`` is where the engine lives, for strategies that ask from a thread; without it the model is awaited.
+    """
+    writer = config.search.writer
+    if writer.client == "dspy":
+        from defender.proposers.language import Metered
+
+        yield Metered(writer.model, meter, loop, **_provider(writer))
     else:
         from defender.engines.served import Endpoint, Served
         from defender.proposers.language import over_engine
-        from defender.proposers.rewritten import Rewritten
 
         endpoint = Endpoint(
             base_url=writer.base_url or "",
@@ -97,7 +116,7 @@ async def build_writer(
             warn(f"the writer cannot be reached, so no clauses are written for now: {reason}")
         try:
             sampling = Sampling(writer.temperature, writer.max_tokens)
-            yield Rewritten(over_engine(engine, sampling, seed=config.seed), patience_s=writer.timeout_s)
+            yield over_engine(engine, sampling, seed=config.seed, loop=loop)
         finally:
             await engine.close()
 

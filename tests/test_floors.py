@@ -20,17 +20,20 @@ HOUSE = Path(defender.__file__).parent
 FLOORS: dict[str, tuple[str, ...]] = {
     "ground": ("__init__", "errors", "records"),
     "reason": (
-        *("evidence", "effects", "admission"),
+        *("marks", "evidence", "effects", "admission"),
         *("contracts", "documents", "kinds", "identities", "prompts", "space", "grading", "miniature"),
         *("samples", "bounds", "spread", "bias", "deviations", "decide", "parts", "components"),
         *("plan", "forecast", "labelled", "calibration"),
     ),
     "rooms": ("engines", "benchmarks", "sandbox", "judges", "proposers", "exporters", "report", "store"),
-    "loops": ("journal", "ledger", "seeding", "measure", "decisions", "kept", "growth", "race", "confirm", "search"),
+    "loops": (
+        *("journal", "ledger", "seeding", "measure", "decisions", "kept", "growth"),
+        *("race", "confirm", "search", "marker", "rivalry"),
+    ),
     "roof": (
-        *("settings", "config", "runs", "judging", "catalogue", "layout", "formats", "writing", "build", "seal"),
-        *("session", "progress", "results", "drawn", "planning", "planned", "lines", "delivery", "conclusion"),
-        *("proof", "examination", "calibrating", "cli", "__main__"),
+        *("settings", "config", "runs", "judging", "catalogue", "layout", "formats", "writing", "rivals"),
+        *("build", "seal", "session", "progress", "results", "drawn", "planning", "planned", "lines"),
+        *("delivery", "conclusion", "proof", "examination", "calibrating", "cli", "__main__"),
     ),
 }
 """From the bottom up. Within a floor a name may import only names to its left; within "rooms" none at all."""
@@ -59,6 +62,7 @@ GUESTS: dict[str, tuple[str, ...]] = {
     "huggingface_hub": ("benchmarks",),
     "optuna": ("proposers",),
     "dspy": ("proposers",),
+    "gepa": ("proposers",),
     "litellm": ("proposers",),
     "sqlalchemy": ("store",),
     "pandas": ("report",),

@@ -25,6 +25,9 @@ JudgeUrl = Annotated[str | None, typer.Option("--judge-base-url", help="The judg
 MaxTokens = Annotated[
     int | None, typer.Option("--max-tokens", help="The most tokens of an answer, where a protocol allows more.")
 ]
+Strategy = Annotated[
+    str | None, typer.Option("--strategy", help="race (default); to compare: random, seeds, tpe, gepa, mipro, copro.")
+]
 MaxRequests = Annotated[int | None, typer.Option("--max-requests", help="Budget of wire requests, retries included.")]
 InFlight = Annotated[int | None, typer.Option("--in-flight", help="Requests awaiting the engine at once.")]
 Run = Annotated[str | None, typer.Option("--run", help="Run name or folder; the same command again resumes it.")]

@@ -30,6 +30,7 @@ from defender.cli.options import (
     Run,
     Runs,
     SpaceOption,
+    Strategy,
 )
 
 
@@ -60,6 +61,7 @@ def search(
         str | None, typer.Option(help="A served model that writes new clauses while searching.")
     ] = None,
     writer_base_url: Annotated[str | None, typer.Option(help="The writer's OpenAI-compatible endpoint.")] = None,
+    strategy: Strategy = None,
     min_utility: Annotated[str | None, typer.Option(help="Floor: percent ('60') or 'Original-1'.")] = None,
     min_safety: Annotated[str | None, typer.Option(help="Floor: percent ('90') or 'Original-1'.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seeds the proposer and the draw of items.")] = None,
@@ -82,7 +84,7 @@ def search(
         **judge_of(judge, judge_model, judge_base_url), "search.items": items,
         "confirm.items": confirm_items, "confirm.phrasings": confirm_phrasings,
         "search.candidates": candidates, "search.generation": generation,
-        "search.finalists": finalists, "search.proposer": proposer,
+        "search.finalists": finalists, "search.proposer": proposer, "search.strategy": strategy,
         "search.writer.model": writer_model, "search.writer.base_url": writer_base_url, "floors.utility": min_utility,
         "floors.safety": min_safety, "seed": seed, "budget.max_requests": max_requests,
         "speed.in_flight": in_flight,
