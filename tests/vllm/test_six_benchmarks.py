@@ -71,7 +71,8 @@ def test_every_cell_is_accounted_for_exactly(measured: Measured) -> None:
             assert found["reference"]["cells"] == ITEMS
     spend = measured.document["spend"]
     cells = len(PROMPTS) * len(KINDS) * ITEMS * (len(WHO) + 1)
-    assert spend["reserved"] == spend["answers"] + spend["errors"] == cells
+    assert spend["answers"] + spend["errors"] == cells
+    assert spend["reserved"] == spend["settled"] >= cells, "a retry is paid for and counted"
 
 
 def test_no_failure_is_an_answer_and_every_answer_is_of_a_kind_its_benchmark_has(measured: Measured) -> None:
