@@ -88,7 +88,12 @@ def test_differences_name_dotted_keys_and_both_values() -> None:
     ("text", "line", "key", "known"),
     [
         ("seed: 1\nsearc: {}\n", 2, "searc", "command, model, space"),
-        ("seed: 1\nsearch:\n  items: 8\n  itms: 9\n", 4, "search.itms", "strategy, proposer, candidates, generation, items"),
+        (
+            "seed: 1\nsearch:\n  items: 8\n  itms: 9\n",
+            4,
+            "search.itms",
+            "strategy, proposer, candidates, generation, items",
+        ),
         ("model:\n  nme: x\n", 2, "model.nme", "name, base_url"),
     ],
 )
