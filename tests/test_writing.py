@@ -13,10 +13,15 @@ from defender.confirm import SearchResult
 from defender.contracts import Meter
 from defender.engines.scripted import Scripted
 from defender.errors import ConfigError
+from defender.journal import Journal
+from defender.ledger import Ledger
 from defender.records import ModelCard
 from defender.results import read_results
 from defender.runs import RunFolder, open_run
 from defender.session import Watch, run_search
+from defender.store import SqlStore
+from defender.writing import build_writer
+from tests.contracts.writer import EVIDENCE
 from tests.engines.fault_server import FaultServer, completion, fails, says
 from tests.proposers.answers import CLAUSES, as_chat
 from tests.stored_run import searched, settings, world
@@ -56,6 +61,22 @@ async def test_a_served_writer_writes_and_a_resumed_search_pays_it_nothing_again
     assert read_results(run).spend["reserved"] == spent
     assert [t.candidate for t in again.trials] == [t.candidate for t in first.trials]
     assert warned == []
+
+
+async def test_under_an_alias_a_writer_that_moved_is_the_same_writer(tmp_path: Path) -> None:
+    store = SqlStore(tmp_path / "run.db")
+    drafts, asked = [], []
+    async with Journal(store) as journal:
+        for _ in range(2):
+            async with FaultServer(says(completion(as_chat())), then=fails(500)) as server:
+                config = growing(tmp_path, model="tiny", base_url=server.base_url, alias="w")
+                async with build_writer(config, (), Ledger(journal), journal, pytest.fail) as writer:
+                    assert writer is not None
+                    drafts.append(await writer.write(EVIDENCE))
+                asked.append(len(server.bodies))
+    store.close()
+    assert drafts[0] == drafts[1]
+    assert asked == [1, 0]
 
 
 async def test_the_writers_requests_are_in_the_runs_budget(tmp_path: Path) -> None:
