@@ -1,0 +1,169 @@
+"""What a request buys: the exact PB of the prompt each strategy returns, against the requests it spent to find it.
+
+Every strategy searches with the embedded model on the same search items, under the same ledger and floors, and draws
+from the same sentences: ours, random, TPE and the seeds combine the clauses of `search_spaces/clauses.yaml`, GEPA,
+MIPROv2 and COPRO are handed them by a prompt model that writes nothing else. The confirm stage is the same for all
+and is left out of the count. Exact PB is computed from the model's own probabilities over whole pools.
+
+Lines are kept in build/efficiency.jsonl; a second run goes on where the first stopped.
+Run: .venv/bin/python benchmarks/search_efficiency.py [seeds, default 10] [strategies, e.g. race,gepa]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from defender.admission import Admission
+from defender.build import build_proposer, prepare
+from defender.config import RunConfig
+from defender.confirm import SearchResult
+from defender.engines.embedded.chat import Embedded
+from defender.engines.embedded.runtime import Runtime
+from defender.engines.embedded.truth import Truth, exact_pb
+from defender.engines.pooled import Pooled
+from defender.errors import NothingFeasible
+from defender.journal import Journal
+from defender.ledger import Ledger
+from defender.measure import Measurer
+from defender.proposers.language import over_engine
+from defender.records import Candidate, Sampling
+from defender.rivalry import Rivalry
+from defender.rivals import PROMPT_TOKENS, WRITING, strategy_of
+from defender.search import Search
+from defender.settings import MeasureConfig, SearchConfig
+from defender.store import SqlStore
+
+ITEMS = 16
+"""Search items a benchmark."""
+LARGE, SMALL = 30_000, 6_000
+"""Requests of the search stage: what rivals get, and a fifth of it for the race."""
+CONFIRM = 3
+"""Confirm items: the stage is run, and counts for nothing here."""
+ALLOWED = 1.0
+PLANS = (
+    *(("race", budget) for budget in (SMALL, LARGE)),
+    *((name, LARGE) for name in ("random", "tpe", "seeds", "gepa", "mipro", "copro")),
+)
+KEPT = Path("build/efficiency.jsonl")
+
+
+def settings(strategy: Any, seed: int) -> RunConfig:
+    search = SearchConfig(strategy=strategy, items=ITEMS, finalists=1, candidates=4096)
+    return RunConfig(
+        search=search,
+        confirm=MeasureConfig(items=CONFIRM),
+        seed=seed,
+        benchmarks=("miniature_utility", "miniature_safety"),
+    )
+
+
+async def found(strategy: str, requests: int, seed: int, folder: Path) -> tuple[SearchResult, int]:
+    """Search once; return the result and the requests of the search stage."""
+    config = settings("tpe" if strategy in WRITING else strategy, seed)  # a guest brings its own writer
+    prepared = prepare(config)
+    space, plan = prepared.space, prepared.plan
+    assert space is not None
+    assert plan is not None
+    whole = int((requests + plan.claims.cost) / 0.95) + 1
+    plan = replace(plan, max_requests=whole)
+    store = SqlStore(folder / f"{strategy}-{requests}-{seed}.db")
+    try:
+        async with Journal(store) as journal:
+            ledger = Ledger(journal, max_requests=whole)
+            engine = Embedded(meter=ledger)
+            await engine.start()
+            measurer = Measurer(engine, prepared.benchmarks, store, journal, in_flight=256)
+            if strategy in WRITING:
+                pool = [text for wordings in space.clauses.values() for text in wordings.values()]
+                model = Pooled(pool, next(iter(space.openings.values())), seed, ledger)
+                language = over_engine(model, Sampling(0.0, 256), loop=asyncio.get_running_loop())
+                admission = Admission(lambda: (), (), tokens=PROMPT_TOKENS)
+                guest = strategy_of(strategy, language, seed)
+                result = await Rivalry(strategy, guest, measurer, plan, admission, ledger, store).run()
+            else:
+                result = await Search(measurer, build_proposer(config, space), plan, ledger, store).run()
+            await engine.close()
+            return result, ledger.spent - (len(result.confirmed) * plan.confirm.cells_per_candidate)
+    finally:
+        store.close()
+
+
+def done() -> dict[tuple[str, int, int], dict[str, Any]]:
+    lines = KEPT.read_text().splitlines() if KEPT.exists() else []
+    return {(one["strategy"], one["budget"], one["seed"]): one for one in map(json.loads, lines)}
+
+
+def run(strategy: str, budget: int, seed: int, truths: dict[str, Truth], model: Runtime) -> dict[str, Any]:
+    """Search, look up the truth about what was returned, and keep the line."""
+    line: dict[str, Any] = {"strategy": strategy, "budget": budget, "seed": seed}
+    started = time.time()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            result, spent = asyncio.run(found(strategy, budget, seed, Path(folder)))
+            winner: Candidate = result.winner
+            truth = truths.setdefault(winner.digest, exact_pb(winner, runtime=model))
+            line |= {"requests": spent, "pb": truth.pb, "utility": truth.utility, "safety": truth.safety}
+            line |= {"candidates": len(result.trials), "stopped": result.stopped}
+        except NothingFeasible as reason:
+            line |= {"requests": budget, "pb": None, "stopped": str(reason)[:120]}
+    line["seconds"] = round(time.time() - started, 1)
+    KEPT.parent.mkdir(exist_ok=True)
+    with KEPT.open("a") as kept:
+        kept.write(json.dumps(line) + "\n")
+    return line
+
+
+def table(lines: Mapping[tuple[str, int, int], Mapping[str, Any]], before: Truth) -> None:
+    print(f"{'strategy':<10} {'budget':>7} {'spent':>7}  exact PB: median, best, worst   floors kept  seeds  prompts")
+    medians = {}
+    for strategy, budget in PLANS:
+        rows = [line for (name, size, _), line in lines.items() if (name, size) == (strategy, budget)]
+        good = [row for row in rows if row["pb"] is not None]
+        if not good:
+            continue
+        pb = np.array([row["pb"] for row in good])
+        kept = sum(
+            row["utility"] >= before.utility - ALLOWED and row["safety"] >= before.safety - ALLOWED for row in good
+        )
+        medians[strategy, budget] = float(np.median(pb))
+        spent, prompts = (np.mean([row[key] for row in good]) for key in ("requests", "candidates"))
+        print(
+            f"{strategy:<10} {budget:>7,} {spent:>7,.0f}  {np.median(pb):.2f}, {pb.min():.2f}, {pb.max():.2f}"
+            f"{'':>15} {kept:>4} of {len(rows):<3} {len(rows):>5}  {prompts:.0f}"
+        )
+    rivals = {name: pb for (name, _), pb in medians.items() if name != "race"}
+    if rivals and ("race", SMALL) in medians:
+        best = min(rivals, key=lambda name: rivals[name])
+        ours = medians["race", SMALL]
+        print(
+            f"the race with {SMALL:,} requests: {ours:.2f}; the best rival ({best}) with {LARGE:,}: "
+            f"{rivals[best]:.2f}; {'reached' if ours <= rivals[best] else 'NOT reached'} with {LARGE // SMALL} x fewer requests"
+        )
+
+
+def main() -> None:
+    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    wanted = sys.argv[2].split(",") if len(sys.argv) > 2 else [name for name, _ in PLANS]
+    model, truths, lines = Runtime(), dict[str, Truth](), done()
+    before = exact_pb(Candidate("You are a helpful assistant."), runtime=model)
+    print(f"exact: Original PB {before.pb:.2f}, utility {before.utility:.1f}, safety {before.safety:.1f}")
+    for seed in range(seeds):
+        for strategy, budget in PLANS:
+            if strategy in wanted and (strategy, budget, seed) not in lines:
+                line = lines[strategy, budget, seed] = run(strategy, budget, seed, truths, model)
+                print(json.dumps(line), flush=True)
+    table(lines, before)
+
+
+if __name__ == "__main__":
+    main()
