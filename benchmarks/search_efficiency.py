@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,6 @@ import numpy as np
 from defender.admission import Admission
 from defender.build import build_proposer, prepare
 from defender.config import RunConfig
-from defender.confirm import SearchResult
 from defender.engines.embedded.chat import Embedded
 from defender.engines.embedded.runtime import Runtime
 from defender.engines.embedded.truth import Truth, exact_pb
@@ -43,9 +43,9 @@ from defender.search import Search
 from defender.settings import MeasureConfig, SearchConfig
 from defender.store import SqlStore
 
-ITEMS = 16
+ITEMS = 32
 """Search items a benchmark."""
-LARGE, SMALL = 30_000, 6_000
+LARGE, SMALL = 60_000, 12_000
 """Requests of the search stage: what rivals get, and a fifth of it for the race."""
 CONFIRM = 3
 """Confirm items: the stage is run, and counts for nothing here."""
@@ -67,8 +67,8 @@ def settings(strategy: Any, seed: int) -> RunConfig:
     )
 
 
-async def found(strategy: str, requests: int, seed: int, folder: Path) -> tuple[SearchResult, int]:
-    """Search once; return the result and the requests of the search stage."""
+async def found(strategy: str, requests: int, seed: int, folder: Path) -> tuple[Candidate, int, int]:
+    """Search once; return the first finalist, the requests of the search stage, and the candidates it looked at."""
     config = settings("tpe" if strategy in WRITING else strategy, seed)  # a guest brings its own writer
     prepared = prepare(config)
     space, plan = prepared.space, prepared.plan
@@ -83,19 +83,31 @@ async def found(strategy: str, requests: int, seed: int, folder: Path) -> tuple[
             engine = Embedded(meter=ledger)
             await engine.start()
             measurer = Measurer(engine, prepared.benchmarks, store, journal, in_flight=256)
+            search: Search | Rivalry
             if strategy in WRITING:
                 pool = [text for wordings in space.clauses.values() for text in wordings.values()]
                 model = Pooled(pool, next(iter(space.openings.values())), seed, ledger)
                 language = over_engine(model, Sampling(0.0, 256), loop=asyncio.get_running_loop())
                 admission = Admission(lambda: (), (), tokens=PROMPT_TOKENS)
                 guest = strategy_of(strategy, language, seed)
-                result = await Rivalry(strategy, guest, measurer, plan, admission, ledger, store).run()
+                search = Rivalry(strategy, guest, measurer, plan, admission, ledger, store)
             else:
-                result = await Search(measurer, build_proposer(config, space), plan, ledger, store).run()
+                search = Search(measurer, build_proposer(config, space), plan, ledger, store)
+            with suppress(NothingFeasible):  # on a handful of confirm items, which count for nothing here
+                await search.run()
             await engine.close()
-            return result, ledger.spent - (len(result.confirmed) * plan.confirm.cells_per_candidate)
+        first = next((one for one in store.notes("decision").values() if one["action"] == "finalist"), None)
+        if first is None:
+            raise NothingFeasible("no candidate keeps the floors on search items")
+        names = store.notes("candidate")
+        confirm = len({str(first["candidate"]), *(seed.id for seed in plan.seeds)}) * plan.confirm.cells_per_candidate
+        return _candidate(names[str(first["candidate"])]), ledger.spent - confirm, len(names)
     finally:
         store.close()
+
+
+def _candidate(kept: Mapping[str, Any]) -> Candidate:
+    return Candidate(**{**kept, "parts": tuple((slot, choice) for slot, choice in kept["parts"])})
 
 
 def done() -> dict[tuple[str, int, int], dict[str, Any]]:
@@ -109,13 +121,12 @@ def run(strategy: str, budget: int, seed: int, truths: dict[str, Truth], model: 
     started = time.time()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            result, spent = asyncio.run(found(strategy, budget, seed, Path(folder)))
-            winner: Candidate = result.winner
+            winner, spent, looked_at = asyncio.run(found(strategy, budget, seed, Path(folder)))
             truth = truths.setdefault(winner.digest, exact_pb(winner, runtime=model))
             line |= {"requests": spent, "pb": truth.pb, "utility": truth.utility, "safety": truth.safety}
-            line |= {"candidates": len(result.trials), "stopped": result.stopped}
+            line |= {"candidates": looked_at, "prompt": winner.template}
         except NothingFeasible as reason:
-            line |= {"requests": budget, "pb": None, "stopped": str(reason)[:120]}
+            line |= {"requests": budget, "pb": None, "reason": str(reason)}
     line["seconds"] = round(time.time() - started, 1)
     KEPT.parent.mkdir(exist_ok=True)
     with KEPT.open("a") as kept:
@@ -147,7 +158,8 @@ def table(lines: Mapping[tuple[str, int, int], Mapping[str, Any]], before: Truth
         ours = medians["race", SMALL]
         print(
             f"the race with {SMALL:,} requests: {ours:.2f}; the best rival ({best}) with {LARGE:,}: "
-            f"{rivals[best]:.2f}; {'reached' if ours <= rivals[best] else 'NOT reached'} with {LARGE // SMALL} x fewer requests"
+            f"{rivals[best]:.2f}; {'reached' if ours <= rivals[best] else 'NOT reached'} with "
+            f"{LARGE // SMALL} x fewer requests"
         )
 
 
