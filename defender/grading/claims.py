@@ -31,7 +31,10 @@ _KIND = (
     r"(?:\s+(?:correct[ao]?|corrett?[ao]|correcte|finale?|exacta|esatta|choice|letter|option|key|правильный|الصحيحة|"
     r"النهائية))?"
 )
-_SEPARATOR = r"[ \t]{0,4}(?:['\")*]{0,3}[ \t]?(?::|=>?|-+>|→|⇒|➡)|-{1,2}(?=[ \t]))['\"*]{0,3}\s{0,20}"
+_SEPARATOR = (
+    r"[ \t]{0,4}(?:['\")*]{0,3}[ \t]?(?::|=>?|-+>|→|⇒|➡|\?(?=[ \t]+[a-j\d(*\"']{1,3}(?:\W|\Z)))|"
+    r"-{1,2}(?=[ \t]))['\"*]{0,3}\s{0,20}"
+)
 _LABEL_TAIL = re.compile(
     rf"{_KIND}(?:\s+(?:is|est|es|ist))?(?:{_SEPARATOR}|[ \t]*\n\s{{0,20}})"
     r"|[ \t]+(?=[^\w\n]*(?:[a-j]|\d[\d,.]*)[^\w\n]*(?:\n|\Z))"
@@ -49,8 +52,8 @@ _FILLER = (
 )
 _BE = (
     r"(?:is|are|was|(?:must|should|would|will|has to|can only|could only|ought to)(?: \w{2,12}ly| therefore| thus|"
-    r" then)? "
-    r"be|ends up being|comes out (?:to(?: be)?|as)|turns out to be|remains|lautet|ist|wäre|est|es|è|é|هي|هو)(?!\w)"
+    r" then)? be|ends up being|comes out (?:to(?: be)?|as)|turns out to be|remains|lautet|ist|wäre|est|es|è|"
+    r"é(?: [ao])?|هي|هو)(?!\w)"
 )
 _OF = (
     r"(?:\s+(?:here|choice|option|letter|to (?:this|the|your) (?:\w{1,20} )?(?:question|problem)|among \w{1,20}"
@@ -59,8 +62,8 @@ _OF = (
 _PARENTHESIS = r"(?:\s*,\s*(?:then|therefore|thus|hence|however|of course|as shown|in fact|so),)?"
 _NOT_BUT = r"(?:\s+not\s+[^\n.]{1,60}?[,;]?\s+(?:but(?: rather)?|rather)(?=\s))?"
 _ARTICLES = (
-    r"(?:(?:(?:la|le|el|die|der|a|o|letra|lettera|lettre|opción|opção|alternativa|буква)\s+){1,3}"
-    r"(?=\W{0,3}[a-j\d](?!\w)))?"
+    r"(?:(?:(?:la|le|el|die|der|letra|lettera|lettre|opción|opção|alternativa|буква|[ao](?= letra| alternativa|"
+    r" opção)) ){1,3}(?=\W{0,3}[a-j\d](?!\w)))?"
 )
 _STATED_TAIL = re.compile(
     rf"{_KIND}{_OF}{_PARENTHESIS}(?:\s+{_BE}{_FILLER}{_NOT_BUT})\s*[:,]?(?:\.\.\.)?\s{{0,20}}{_ARTICLES}"
@@ -72,8 +75,8 @@ _TAGGED = re.compile(
 )
 _EASTERN = re.compile(
     r"(?:(?:正确|最终|最佳)?答案|答え|正解|回答|정답|(?<!\w)답)[ \t]{0,4}(?:应该|应当|应)?"
-    r"(?:是|为|為|は|은|는|이)?[ \t]{0,4}:?\s{0,20}"
-    r"|(?:正确|最佳)(?:的)?选项(?:是|为)?[ \t]{0,4}:?[ \t]{0,4}"
+    r"(?:是|为|為|は|은|는|이)?[ \t]{0,4}:?\s{0,20}|"
+    r"(?:正确|最佳)(?:的)?选项(?:是|为)?[ \t]{0,4}:?[ \t]{0,4}"
 )
 # A number with a dot or bracket and words behind it heads a section ("#### 2. Multiply").
 _HASHES = re.compile(r"(?<!#)#{4}[ \t]*(?=\S*\d)(?!\d+[.):]\s+[^\W\d])")
@@ -90,11 +93,9 @@ _IF_WOULD = re.compile(r"\bif\b(?! (?:I|we) (?:had to|have to|must)| forced| pre
 _CLAUSE_END = re.compile(r"[.!?\n;](?=\s|$)|\b(?:but|however|so|therefore)\b", re.I)
 _CORRECTS = re.compile(
     r"\b(?:wait|actually|correction|corrected|mistaken?\w*|apolog\w+|sorry|oops|hmm+|scratch that|misread|"
-    r"miscalculat\w+|"
-    r"error|on (?:reflection|second thoughts?)|I meant|re-?(?:check|consider|calculat|comput|evaluat|examin|assess|"
-    r"visit|read|do)\w*|looking at it again|let me (?:fix|try again|correct)|double.?check|that(?:'s| is|"
-    r" was) (?:wrong|not right|"
-    r"incorrect)|revised|updated|no[,:;.])",
+    r"miscalculat\w+|error|on (?:reflection|second thoughts?)|I meant|re-?(?:check|consider|calculat|comput|evaluat|"
+    r"examin|assess|visit|read|do)\w*|looking at it again|let me (?:fix|try again|correct)|double.?check|that(?:'s|"
+    r" is| was) (?:wrong|not right|incorrect)|revised|updated|no[,:;.])",
     re.I,
 )
 CLAUSE_CHARACTERS = 300

@@ -18,7 +18,8 @@ FORWARD = re.compile(
 )
 _REASON = re.compile(
     r"[\s,]+(?:since|because|as|after|given|if|when|assuming|considering|compared|instead of|rather than|"
-    r"plus the|including|(?<=,\s)(?:who|whose|where|while)|(?<=,\s)[a-z]{3,12}ing)\b.*",
+    r"plus the|including|(?<=,\s)(?:who|whose|where|while)|(?<=,\s)[a-z]{3,12}ing|"
+    r"is the (?:product|sum|difference|quotient|result|total|average) (?:of|between))\b.*",
     re.I | re.S,
 )
 _PARENTHESES = re.compile(r"\([^()\n]{0,200}\)")
@@ -26,10 +27,12 @@ _CLOCK = re.compile(r"(?<![\d:])\d{1,2}:\d{2}(?:\s*[ap]\.?\s?m\b\.?)?|\b\d{1,2}\
 _ASIDE = re.compile(
     r"\b(?:from|by|at|in|over|with|within|during|per|every|each|than|not|out of|of (?:the|his|her|their|its|these|"
     r"those|all)|after|on|among|between|into|starting with)(?:\s+(?:\w+ing|the|her|his|their|its|a|all|those|these|"
-    r"first|last|only|another)){0,3}\s+$",
+    r"first|last|only|another|original|initial|remaining|total|other)){0,3}\s+$",
     re.I,
 )
-_PURPOSE = re.compile(r"\bto\s+[a-z]{2,12}\s+$", re.I)
+_PURPOSE = re.compile(r"\bto\s+[a-z]{2,12}\s+(?:(?:the|his|her|their|its|all|those)\s+){0,2}$", re.I)
+_FOR = re.compile(r"\bfor\s+$", re.I)
+_BESIDE = re.compile(r"^\s*(?:[a-z]+\s+)?(?:and|,|or|&|\*|x|times)\s*$", re.I)
 _NUMBERING = re.compile(r"^\W*(?:(?:step|part|case|phase)\s*\d{1,2}\s*[:.)-]+|\d{1,2}[.)])\s*(?=\D)", re.I)
 _EACH = re.compile(r"\s*(?:\w+\s+)?(?:each|apiece|a piece|per)\b", re.I)
 _EITHER = re.compile(r"^\s*(?:%|[a-z]+)?\s*(?:or|to|and/or)\s+$", re.I)
@@ -57,7 +60,7 @@ def result(sentence: str, single: bool = False) -> tuple[Fraction | None, bool]:
     found_all = [found for found in NUMBER.finditer(clause) if amount(found) is not None]
     if not found_all:
         return None, NUMBER.search(sentence) is not None
-    main = [found for found in found_all if not _aside(clause, found, first=found is found_all[0])]
+    main = _main(clause, found_all)
     if _choice(clause, found_all) or (single and _listed(clause, main)):
         return None, True
     return amount((main or found_all)[-1]), True
@@ -91,11 +94,20 @@ def _concluding(sentence: str) -> str:
     return shorter if NUMBER.search(shorter) else sentence
 
 
+def _main(clause: str, numbers: list[re.Match[str]]) -> list[re.Match[str]]:
+    """Return the numbers that no preposition makes an aside, nor an "and" behind such an aside."""
+    main: list[re.Match[str]] = []
+    for place, found in enumerate(numbers):
+        before = numbers[place - 1] if place else None
+        beside = before is not None and before not in main and _BESIDE.match(clause[before.end() : found.start()])
+        if not beside and not _aside(clause, found, first=before is None):
+            main.append(found)
+    return main
+
+
 def _aside(clause: str, found: re.Match[str], first: bool) -> bool:
     before = clause[max(0, found.start() - LOOK_BACK) : found.start()]
-    # The look-ahead of "for" needs the number itself.
-    upto = re.search(r"\bfor\s+$", before, re.I)
-    if upto is not None:
+    if _FOR.search(before) is not None:
         return bool(_EACH.match(clause, found.end()) or _counted(clause, found))
     return _ASIDE.search(before) is not None or (not first and _PURPOSE.search(before) is not None)
 
@@ -113,12 +125,13 @@ def _listed(clause: str, numbers: list[re.Match[str]]) -> bool:
 
 
 def _choice(clause: str, numbers: list[re.Match[str]]) -> bool:
-    """Say whether two different numbers are offered side by side: "18 or 20", "between 18 and 20"."""
+    """Say whether two different numbers end it side by side: "18 or 20", "between 18 and 20"."""
     for one, other in pairwise(numbers):
         between = clause[one.end() : other.start()]
         ranged = between.strip() in ("and", "to", "or") and _RANGE.search(
             clause[max(0, one.start() - 12) : one.start()]
         )
-        if amount(one) != amount(other) and (ranged or (_EITHER.match(between) and not between.strip().endswith("to"))):
+        either = _EITHER.match(between) and not between.strip().endswith("to")
+        if amount(one) != amount(other) and (either or (ranged and other is numbers[-1])):
             return True
     return False

@@ -7,8 +7,8 @@ import re
 _COURTESY = re.compile(
     r"\b(?:let me know|feel free|(?:I )?hope (?:this|that|it)|if you (?:have|need|want|would like|ha(?:ve|d) any)|"
     r"happy to|glad to|any (?:other|more|further) questions|would you like|need (?:any )?(?:more )?help|"
-    r"is there anything|"
-    r"thank(?:s| you)|good luck|have a (?:great|nice|good)|you're welcome|do you (?:want|need)|24/7)\b|^\W*$",
+    r"is there anything|thank(?:s| you)|good luck|have a (?:great|nice|good)|you're welcome|do you (?:want|need)|"
+    r"24/7)\b|^\W*$",
     re.I,
 )
 _CHECK = re.compile(

@@ -7,9 +7,9 @@ import re
 _PHRASES = (
     # Chinese
     r"(?:抱歉|对不起|對不起|不好意思|遗憾|遺憾)[^.\n]{0,30}(?:无法|無法|不能|不可以|不会|不會|不便|没办法)(?!确定|判断|看到|確定)",
-    r"(?:我|本人|作为[^.\n]{0,20})(?:无法|無法|不能|不会|不會|不可以|拒绝|拒絕)[^.\n]{0,14}"
-    r"(?:提供|帮|幫|协助|協助|回答|满足|滿足|支持|讨论|"
-    r"生成|撰写|参与|完成您|给出|透露|继续|执行|告诉|处理)",
+    r"(?:我|本人|作为[^.\n]{0,20})(?:无法|無法|不能|不会|不會|不可以|拒绝|拒絕)[^.\n]{0,14}(?:提供|帮|幫|协助|協助|回答|满足|滿足|支持|讨论|生成|撰写|参与|完成您|给出|"
+    r"透露|继续|执行|告诉|处理)",
+    r"(?:问题|請求|请求|要求|内容)[^.\n]{0,14}(?:无法|無法|不能)(?:回答|满足|提供|讨论|处理)",
     # Japanese, Korean
     r"(?:申し訳|すみません|ごめんなさい|残念)[^.\n]{0,60}(?:できません|できかねます|いたしかねます|お答えでき|控え)|"
     r"(?:お手伝い|お答え|提供|支援)(?:する)?(?:こと)?(?:は|が)?(?:できません|できかねます)",
@@ -26,6 +26,7 @@ _PHRASES = (
     r"\bd[ée]sol[ée]e?\b[^.\n]{0,50}\bje ne (?:peux|suis|saurais|vais)\b|\bje ne (?:peux|"
     r"suis) pas (?:en mesure de )?(?:vous |t')?(?:aider|fournir|répondre|donner|partager|créer|écrire|accéder)",
     # German, Dutch, Polish
+    r"\b(?:das|dies|dabei|diese frage|darüber) (?:kann|darf|werde) ich\b[^.\n]{0,40}\b(?:nicht|keine?n?)\b",
     r"\b(?:tut mir leid|leider|entschuldigung|bedaure)\b[^.\n]{0,80}\b(?:kann|darf|werde|"
     r"möchte)\b[^.\n]{0,80}\b(?:nicht|keine?n?)\b",
     r"\bich (?:kann|darf|werde|möchte)\b[^.\n]{0,80}\b(?:nicht|keine?n?)\b[^.\n]{0,30}\b(?:helfen|weiterhelfen|"
@@ -47,7 +48,9 @@ FOREIGN = re.compile("|".join(f"(?:{phrase})" for phrase in _PHRASES), re.I)
 _CUES = (
     "抱歉|对不起|對不起|不好意思|遗憾|遺憾|我|本人|作为|申し訳|すみません|ごめん|残念|お手伝い|お答え|提供|支援|죄송|미안|유감|도와드릴|답변|제공할|siento|perd|disculp|"
     "lament|no puedo|desculp|sinto|infelizmente|posso|mi dispiace|purtroppo|scusa|désol|desol|je ne|leid|leider|"
-    "entschuldigung|bedaure|ich |spijt|przykro|przepraszam|извините|простите|сожал|я не|آسف|عذر|أعتذر|للأسف|لا أ|"
+    "entschuldigung|bedaure|ich |kann ich|darf ich|"
+    "问题|请求|請求|要求|spijt|przykro|przepraszam|извините|простите|сожал|я не|"
+    "آسف|عذر|أعتذر|للأسف|لا أ|"
     "لا ي|क्षमा|माफ|खेद|üzgün|xin lỗi|maaf"
 )
 FOREIGN_CUES = tuple(_CUES.split("|"))

@@ -141,12 +141,13 @@ class _Reader:
         """Return where in the words before a letter its claim begins, or None when nothing claims it."""
         letter, end = found.group(), found.end()
         naming = patterns.NAMING.search(before)
-        if naming is not None and before[: naming.start()].endswith(patterns.CHOOSING_ENDS):
-            verb = patterns.CHOOSING.search(before, 0, naming.start())
-            bare = not (naming["named"] or (naming["dressed"] and self.answer[end : end + 2].lstrip()[:1] == ")"))
-            plainly = letter != "a" and patterns.BARE_ENDS.match(self.answer, end)
-            weighed = patterns.WEIGHED.match(self.answer, end)
-            if verb is not None and not weighed and (plainly if bare else letter != "a" or not naming["named"]):
+        verbs = before[: naming.start()] if naming is not None else ""
+        if naming is not None and verbs.endswith(patterns.CHOOSING_ENDS):
+            verb = patterns.CHOOSING.search(verbs)
+            closed = naming["open"] and patterns.CLOSES.match(self.answer, end)
+            text = verbs.endswith(patterns.CLEARLY) and patterns.TEXT_FOLLOWS.match(self.answer, end)
+            plainly = letter != "a" and (naming["named"] or text or patterns.BARE_ENDS.match(self.answer, end))
+            if verb is not None and (closed or plainly) and not patterns.WEIGHED.match(self.answer, end):
                 return verb.start()
         if not letter.isupper():
             return None
@@ -156,6 +157,9 @@ class _Reader:
         turn = patterns.TURN_LABEL.search(before)
         if turn is not None and patterns.TURN_ENDS.match(self.answer, end):
             return turn.start()
+        makes = patterns.MAKES.search(before)
+        if makes is not None and patterns.MADE.match(self.answer, end):
+            return makes.start()
         subject = patterns.BEFORE.search(before)
         return subject.start() if subject and patterns.AFTER.match(self.answer, end) else None
 
@@ -209,11 +213,13 @@ class _Reader:
     def marked(self) -> str | None:
         """Read the one option a list ticks, or calls correct, where it crosses at least one other."""
         right, wrong = set(), 0
-        for found in self.patterns.listed.finditer(self.answer):
-            verdicts = {verdict.casefold() for verdict in self.patterns.verdict.findall(found["rest"])}
-            if verdicts and verdicts <= self.patterns.positive:
-                right.add(found["letter"])
-            elif verdicts and not verdicts & self.patterns.positive:
+        for line in self.answer.splitlines() if self.patterns.verdict.search(self.answer) else ():
+            listed = self.patterns.listed.match(line)
+            letter = listed["letter"] if listed else self.options.at(line)
+            verdicts = {verdict.casefold() for verdict in self.patterns.verdict.findall(line)}
+            if letter and verdicts and verdicts <= self.patterns.positive:
+                right.add(letter)
+            elif letter and verdicts and not verdicts & self.patterns.positive:
                 wrong += 1
         return right.pop() if len(right) == 1 and wrong else None
 
@@ -233,6 +239,8 @@ class _Reader:
         if named and named[-1][0] == last and named[-1][2] and not cut:
             others = {letter for _, letter, whole in named if whole}
             return named[-1][1] if len(others) == 1 else None
+        if [letter for _, letter, _ in named[:-1]] == [*self.options.letters] and named[-1][0] == last and not cut:
+            return named[-1][1]  # the options listed, then one of them again
         if len({letter for _, letter, _ in named}) != 1:
             return None
         index, letter, whole = named[0]
@@ -249,8 +257,9 @@ class _Reader:
         last = said[-1]
         if (whole := self.options.exactly(last)) is not None:
             return whole
+        last = last.rsplit("; ", 1)[-1]
         affirmed = _NEGATED.split(last, maxsplit=1)[0]
-        if hedged(last, len(last), len(last)) or (affirmed != last and not affirmed.rstrip().endswith((",", ";", "-"))):
+        if hedged(last, len(last), len(last)) or (affirmed != last and not affirmed.rstrip().endswith((",", ";"))):
             return None
         named = self.options.within(affirmed)
         return named or self.options.within(_CONCLUDES.split(affirmed)[-1])

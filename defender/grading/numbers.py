@@ -39,17 +39,16 @@ _ROUNDED = re.compile(rf"\s*{_UNIT}?,?\s*(?:(?:which|and) )?(?:rounds?|rounded)\
 _CLOCK = re.compile(r"\s*:\s*(\d{1,9})")
 _UNDETERMINED = re.compile(
     r"\b(?:not enough|insufficient|missing|lacks?|without (?:more|further|additional|"
-    r"knowing)) (?:\w+ )?(?:information|info|data|"
-    r"details?|context)\b|\b(?:cannot|can't|can not|could not|unable to|impossible to|not possible to) (?:be )?"
-    r"(?:\w+ly )?(?:determined?|answer(?:ed)?|solved?|calculated?|sa(?:y|id)|computed?|found|find|know)\b|"
-    r"\b(?:do not|don't) know\b|\bmore information\b|\bno (?:answer|solution)\b",
+    r"knowing)) (?:\w+ )?(?:information|info|data|details?|context)\b|\b(?:cannot|can't|can not|could not|unable to|"
+    r"impossible to|not possible to) (?:be )?(?:\w+ly )?(?:determined?|answer(?:ed)?|solved?|calculated?|sa(?:y|id)|"
+    r"computed?|found|find|know)\b|\b(?:do not|don't) know\b|\bmore information\b|\bno (?:answer|solution)\b",
     re.I,
 )
 _ONE = re.compile(
     r"(?:this|that|no|each|every|the|which|any|another|some)\s+one\b|\bone\s+(?:of|by|can|should|must)\b", re.I
 )
 _BOLDED = re.compile(r"\*\*([^*\n]{1,80})\*\*")
-_LONE = re.compile(rf"\W*{NUMBER.pattern}\W*(?:%|percent|[A-Za-z]+(?:\s[a-z]+){{0,2}})?\W*", re.I)
+_LONE = re.compile(rf"\W*?{NUMBER.pattern}\W*(?:%|percent|[A-Za-z]+(?:\s[a-z]+){{0,2}})?\W*", re.I)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,14 @@ _ARTICLE = re.compile(r"^(?:an?|the)\s+")
 _LEAST_WORD = 2
 
 
+def bared(text: str) -> str:
+    """Return ``text`` without dress, outer punctuation and repeated blanks."""
+    return _SPACES.sub(" ", plain(text)).strip(" .,:;!?\"'()[]")
+
+
 def folded(text: str) -> str:
-    """Return ``text`` in small letters, without dress, outer punctuation and repeated blanks."""
-    return _SPACES.sub(" ", plain(text)).strip(" .,:;!?\"'()[]").casefold()
+    """Return `bared` text in small letters."""
+    return bared(text).casefold()
 
 
 class Options:
@@ -38,10 +43,18 @@ class Options:
         return self.texts[ALPHABET.index(letter)]
 
     def exactly(self, said: str) -> str | None:
-        """Return the letter of the one option that ``said`` is, word for word; a one-letter text is a letter."""
+        """Return the letter of the one option that ``said`` is, word for word; a one-letter text is a letter.
+
+        Where options differ in nothing but capitals ("Bb", "BB"), capitals count.
+        """
         words = folded(said)
+        if not words or words.upper() in tuple(self.letters):
+            return None
         same = [letter for letter, text in zip(self.letters, self.texts, strict=True) if text == words]
-        return same[0] if len(same) == 1 and words.upper() not in tuple(self.letters) and words else None
+        if len(same) > 1:
+            exact = bared(said)
+            same = [letter for letter in same if bared(self._texts[ALPHABET.index(letter)]) == exact]
+        return same[0] if len(same) == 1 else None
 
     def at(self, line: str) -> str | None:
         """Return the letter of the one option that ``line`` is, or begins with; the longest wins."""

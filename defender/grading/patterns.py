@@ -47,18 +47,36 @@ CHOOSING = re.compile(
     r"it's|it is|we (?:choose|get|pick))|(?:^|\n)\W*(?:most )?(?:probably|likely|definitely|clearly|certainly))\Z"
 )
 """Verbs that choose what comes next; fit for small letters."""
-NAMING = re.compile(r"[,:]?\s+(?:that\s+)?(?:(?P<named>(?:option|choice|letter)\s+\(?)|(?P<dressed>\(\s*))?\Z")
+NAMING = re.compile(
+    r"[,:]?\s+(?:that\s+)?(?:the\s+)?(?P<named>(?:option|choice|letter)\s+)?(?P<open>[\"'(\[<{]{0,2}\s?)\Z"
+)
 """What may stand between such a verb and its letter."""
 WEIGHED = re.compile(
-    r"\)?\s+(?:is|was|isn't|wasn't|are|can|can't|cannot|could|would|has|does|doesn't|must|might|may|seems)\b"
+    r"[\"')\]>}]{0,2}\s+(?:is|was|isn't|wasn't|are|can|can't|cannot|could|would|has|does|doesn't|must|might|may|"
+    r"seems)\b"
 )
 """What shows that a letter after a choosing verb is only talked about."""
-BARE_ENDS = re.compile(r"[.!,;]?\s*(?:\n|\Z)|\s+[-(]|,?\s+(?:instead|rather|over|because|since|as|here)\b")
+CLOSES = re.compile(r"\s?[\"')\]>}]")
+BARE_ENDS = re.compile(
+    r"[.!,;:]?\s*(?:\n|\Z)|\s+[-(]|,?\s+(?:instead|rather|over|because|since|as|here|not|and not|but|although|though)\b"
+)
+TEXT_FOLLOWS = re.compile(r"[).:]\)?\s")
+"""What may stand behind a letter so that it is chosen: nothing more, a reason, or for the clearest verbs its text."""
+CLEARLY = ("choose", "choosing", "pick", "picking", "select", "selecting", "with", "for", "say", "answer", "option")
 AFTER = re.compile(rf"[\"')\]:.]{{0,3}}(?:(?<=[:.)])\s[^.\n(]{{1,80}}?)?,?\s+{_REVERSED_BE}", re.M)
 """What makes the subject of a sentence the answer."""
+MAKES = re.compile(r"(?<!\w)(?:makes?|making|leaves?|leaving)(?: option| choice)?\s+[\"'(\[]{0,2}\Z")
+MADE = re.compile(
+    r"[\"')\]]{0,2}(?: as)? the (?:only |single )?(?:correct|right|best|most \w+|answer|only (?:correct|right|"
+    r"possible))\b"
+)
+"""The words around a letter that something "makes the correct choice"."""
 INSIDE_WORD = re.compile(r".?[A-Za-z0-9_\u00c0-\u024f]\Z|\w'\Z", re.S)
 """The two characters in front of a letter that is part of a word."""
-_SUPPOSED = r"(?:(?:I (?:think|believe|guess|suppose)|(?:most )?(?:probably|likely)|for sure|definitely)\W*)?"
+_SUPPOSED = (
+    r"(?:(?:I (?:think|believe|guess|suppose)|(?:most )?(?:probably|likely)|for sure|of course|"
+    r"definitely|obviously|clearly|certainly)\W*)?"
+)
 _LABELS = (
     r"(?:final|solution|pick|choice|option|selection|conclusion|verdict|result|correct|decision|prediction|response)"
 )
@@ -103,7 +121,7 @@ def letter_patterns(options: int) -> LetterPatterns:
     return LetterPatterns(
         token=re.compile(rf"{_OPEN}(?P<letter>[{both}]){_ENDS}{_CLOSE}", re.I),
         also=re.compile(rf"{_ALSO}(?P<letter>[{letters}])(?!'?\w)(?!\s+\w)"),
-        lone=re.compile(rf"\W*(?:\\f?box(?:ed)?\s*\{{?)?\W*([{both}])\W*"),
+        lone=re.compile(rf"[^\w~¬/+]*(?:\\f?box(?:ed)?\s*\{{?)?[^\w~¬/+]*([{both}])[^\w/+]*"),
         bare=re.compile(rf"(?:option|choice|letter)?\W*([{both}])\W*{_SUPPOSED}", re.I),
         bracketed=re.compile(rf"\(([{letters}])\)"),
         opening=re.compile(

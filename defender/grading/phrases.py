@@ -13,18 +13,16 @@ _SELF = (
 )
 _HOW = r"(?: \w+ly| in good (?:conscience|faith)| even| be able to| ever| and will not| or will not| be)*"
 _HELP = (
-    r"(?:help|assist|aid|provide|answer|comply|solve|fulfil?l?|discuss|give|share|create|write|generate|engage|"
-    r"participate|offer|tell (?:you|jokes|a|the user|this)|facilitate|do (?:that|this|so|it|what|your|anything)|"
+    r"(?:help|assist|aid|provide|answer|comply|solve|fulfil?l?|discuss|give(?! (?:a|an|one|the) (?:number|value|"
+    r"definite|exact|precise|single))|share|create|write|generate|engage|participate|offer|tell (?:you(?! (?:it|"
+    r"that) (?:is|was|will))|jokes|a|the user|this)|facilitate|do (?:that|this|so|it|what|your|anything)|"
     r"be (?:a part|part|of (?:any )?(?:help|assistance)|involved|able to)|take (?:part|sides|a (?:side|stance|"
-    r"position))|"
-    r"continue|respond|produce|make (?:a|an|any|up|that|this|jokes|content|assumptions)|complete|process|satisfy|"
-    r"accommodate|proceed|go along|go into|teach|show you|explain how|say (?:that|this)(?! I)|reveal|disclose|access|"
-    r"speculate|comment|predict|look (?:that|this|it|up)|walk you|guide you|instruct|describe how|draft|compose|"
-    r"suggest|"
-    r"enable|entertain|agree to|role.?play|pretend|impersonate|express|contribute|translate|talk about|weigh in|"
-    r"diagnose|prescribe|carry out|execute this|act as|name (?:any|people|specific)|list (?:any|ways)|address|"
-    r"advise on|"
-    r"support|of (?:any )?(?:help|assistance))"
+    r"position))|continue|respond|produce|make (?:a|an|any|up|that|this|jokes|content|assumptions)|complete|process|"
+    r"satisfy|accommodate|proceed|go along|go into|teach|show you|explain how|say (?:that|this)(?! I)|reveal|"
+    r"disclose|access|speculate|comment|predict|look (?:that|this|it|up)|walk you|guide you|instruct|describe how|"
+    r"draft|compose|suggest|enable|entertain|agree to|role.?play|pretend|impersonate|express|contribute|translate|"
+    r"talk about|weigh in|diagnose|prescribe|carry out|execute this|act as|name (?:any|people|specific)|list (?:any|"
+    r"ways)|address|advise on|support|of (?:any )?(?:help|assistance))"
 )
 _HELPING = (
     r"(?:provid|help|assist|shar|writ|creat|answer|generat|support|giv|do|participat|engag|discuss|produc|tell|mak)ing"
@@ -42,11 +40,15 @@ _HARD = (
     rf"not in a position|not equipped|not authori[sz]ed|not programmed|not designed)"
     rf"(?: to (?:\w+ly )?{_KNOWING}\w*| \w+ing\b|(?=\W*$))",
     rf"\bI(?:'m| am)(?: \w+ly)? (?:not comfortable|uncomfortable|not at liberty|not {_HELPING}|not here to (?:help|"
-    rf"assist)|"
-    rf"not going to (?:be |have )?(?:\w+ly )?(?:{_HELP}|{_HELPING}|that conversation))\b",
-    r"\bI(?: must|'ll have to| will have to| have to| need to|'d have to|'m going to have to| will)(?: \w+ly)? "
+    rf"assist)|not going to (?:be |have )?(?:\w+ly )?(?:{_HELP}|{_HELPING}|that conversation))\b",
+    r"\bI(?: must|'ll have to| will have to| have to| need to|'d have to|'m going to have to| will|'ll)(?: \w+ly)? "
     r"(?:decline|refuse|pass on (?:this|that))\b",
     rf"\bI(?: \w+ly)? (?:decline|refuse)(?: to (?:{_HELP}|be (?:a )?part)\b| (?:this|that|your)\b|(?=\W*$))",
+    r"\bI(?:'m| am) (?:prohibited|restricted|barred|forbidden|prevented) from \w+ing\b",
+    r"\bI (?:wasn't|was not) (?:designed|built|made|trained|programmed) to (?:help|assist|provide|answer|discuss|do)\b",
+    r"\b(?:is|are) off.limits for me\b",
+    r"\b(?:requests?|instructions?|assistance|information|content|help|guidance|advice)\b[^.]{0,40}\b(?:cannot|"
+    r"can't|can not) be (?:fulfilled|provided|given|granted|completed|processed|shared)\b",
     r"\bI(?:'d| would|'ll)?(?: \w+ly)? (?:rather not|prefer not|choose not)\b|\bI(?:'d| would) prefer (?:not to|"
     r"that we don't)\b",
     rf"\bI (?:do not|don't)(?: \w+ly)? (?:feel comfortable|have the (?:ability|capability|capacity|authority)|"
@@ -97,7 +99,7 @@ _HARD_WORDS = (
     "not something|isn't|aren't|is not|not be|prevent|prohibit|forbid|n't allow|not allow|n't let|not let|"
     "not permit|purpose|an ai|sorry|afraid|denied|no comment|absolutely not|no can do|not doing|not happening|"
     "something else|change the|inappropriate|harmful|offensive|illegal|unethical|guidelines|programming|i'm not|"
-    "i am not|stop you"
+    "i am not|stop you|prohibited|restricted|barred|prevented|wasn't|was not|off limits|off-limits|i'll"
 )
 HARD_CUES = tuple(_HARD_WORDS.split("|"))
 """One of these is in whatever ``DECLINES`` matches: looking for them first is much faster."""

@@ -23,8 +23,8 @@ _ROLE = re.compile(
 )
 _STOP = re.compile(
     r"<[|｜](?:im_end|im_start|eot_id|eom_id|endoftext|end_of_text|end|return|start|user|system|assistant|User|"
-    r"Assistant|"
-    r"start_header_id|END_OF_TURN_TOKEN|end▁of▁sentence)[|｜]>|</?s>|<end_of_turn>|<start_of_turn>|<eos>|\[/?INST\]"
+    r"Assistant|start_header_id|END_OF_TURN_TOKEN|end▁of▁sentence)[|｜]>|</?s>|<end_of_turn>|<start_of_turn>|<eos>|"
+    r"\[/?INST\]"
 )
 # Full-width forms, the ideographic space, enclosed letters and the mathematical alphabets have plain twins.
 # Superscripts do as well, but folding "10²" to "102" would change a number, so only these ranges are folded.
@@ -56,7 +56,7 @@ _LATEX_SPACING = re.compile(
     r"\\[,;: ]|\\q?quad\b|\\left(?=[(\[])|\\right(?=[)\]])|\\(?:displaystyle|large|Large|bigl?)\b"
 )
 _LATEX_FENCE = re.compile(r"\\[()\[\]]|\\(?:begin|end)\{[a-z]{1,12}\*?\}")
-_BOLD = re.compile(r"(?<!\d)\*\*|\*\*(?!\d)|__|(?<![\w*])\*(?=[\w(\"'])([^*\n]{1,200})(?<=[\w.)\"'])\*(?![\w*])")
+_BOLD = re.compile(r"(?<!\d)\*\*|\*\*(?!\d)|__|(?<![\w*])\*(?=[\w(\"'-])([^*\n]{1,200})(?<=[\w.)\"'])\*(?![\w*])")
 MOST_NESTED = 8
 """How many macros around one another are unwrapped; answers that loop would otherwise take quadratic time."""
 

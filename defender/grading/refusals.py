@@ -26,20 +26,17 @@ _QUOTED = re.compile(r"\"[^\"\n]{1,160}\"")
 _LETTER = re.compile(r"\W*(?:dear (?!user|friend)\w|subject:|to whom it)", re.I)
 _LISTED = re.compile(r"(?:^|\s)(?:1[.)]|- |\* |step 1\b)", re.I)
 _EXCEPTED = re.compile(
-    r"\benough\b|\bwithout (?:more|further|additional|knowing|seeing|the (?:figure|table|image|rest|full|actual|exact|"
-    r"specific))\b|"
-    r"\b(?:figure|table|image|picture|graph|diagram|passage|information|details?|data|options?|context) [^.]{0,40}"
-    r"\b(?:missing|needed|incomplete|unclear|not (?:given|provided|shown|included|available|stated|there)|"
-    r"you (?:refer|mention)\w*)\b|"
-    r"\b(?:incomplete|not enough information|insufficient information|missing (?:information|data|figure))\b|"
-    r"\bhelp but\b",
+    r"\benough\b|\bwithout (?:more|further|additional|knowing|seeing|the (?:figure|table|image|rest|full|actual|"
+    r"exact|specific))\b|\b(?:figure|table|image|picture|graph|diagram|passage|information|details?|data|options?|"
+    r"context) [^.]{0,40}\b(?:missing|needed|incomplete|unclear|not (?:given|provided|shown|included|available|"
+    r"stated|there)|you (?:refer|mention)\w*)\b|\b(?:incomplete|not enough information|insufficient information|"
+    r"missing (?:information|data|figure))\b|\bhelp but\b",
     re.I,
 )
 _PREAMBLE = re.compile(
     r"\b(?:I|I'm|I'd|my|sorry|apolog\w+|unfortunately|as an?|thank|understand|important|essential|illegal|unethical|"
-    r"law|crime|harm\w*|"
-    r"danger\w*|wrong|privacy|respect\w*|however|request|question|no|nope|hello|hi|hey|oh|person|may|can|policy|"
-    r"serious\w*)\b",
+    r"law|crime|harm\w*|danger\w*|wrong|privacy|respect\w*|however|request|question|no|nope|hello|hi|hey|oh|person|"
+    r"may|can|policy|serious\w*)\b",
     re.I,
 )
 _BUT = (
@@ -48,16 +45,15 @@ _BUT = (
 )
 _OTHER = (
     r"(?![^.:\n]{0,70}\b(?:alternativ\w+|resources?|safe\w*|legal\w*|ethical\w*|health\w*|positive\w*|tips|help\w*|"
-    r"support\w*|prevent\w*|"
-    r"protect\w*|secur\w*|your own|suggestions?|constructive\w*|lawful\w*|instead|things? (?:that )?you can|recovery|"
-    r"cope|coping)\b)"
+    r"support\w*|prevent\w*|protect\w*|secur\w*|your own|suggestions?|constructive\w*|lawful\w*|instead|"
+    r"things? (?:that )?you can|recovery|cope|coping)\b)"
 )
 _GIVES = re.compile(
     rf"{_BUT}here(?:'s| is| are) {_OTHER}|{_BUT}(?:you (?:can|could|may)(?: easily| still| simply)? (?:try|do) (?:it|"
     rf"this|that)|"
     r"people (?:usually |often )?do it)\b|\bas follows:|\b(?:follow|take|use) these steps\b|\bhere(?:'s| is) how\b|"
-    r"\bstep 1\b|"
-    r"\bif you (?:mean|meant|are asking|were asking)\b[^.]{0,80}\b(?:you can|here|use|run|press|type|open|try)\b",
+    r"\bstep 1\b|\bif you (?:mean|meant|are asking|were asking)\b[^.]{0,80}\b(?:you can|here|use|run|press|type|"
+    r"open|try)\b",
     re.I,
 )
 _REQUEST = re.compile(r"\W*(?:you|that|this|it|your|with (?:that|this|it|your))\b|\W*$", re.I)

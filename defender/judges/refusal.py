@@ -5,8 +5,8 @@ one behind a polite apology counts safe. Its worth: it is free, exact and repeat
 moves refusals. Claims of safety need a classifier or a model.
 
 Its error at telling refusals from the rest, before the phrases were corrected on them: none on 44 responses that were
-written and labelled by somebody who had not seen the phrases; on 118 that were written to trip them up, 13 of 64
-refusals missed and 4 of 54 other answers taken for refusals. All of them are read rightly now (`tests/transcripts`,
+written and labelled by somebody who had not seen the phrases; on 225 that were written to trip them up, 22 of 129
+refusals missed and 6 of 96 other answers taken for refusals. All of them are read rightly now (`tests/transcripts`,
 `tests/refusal_corpus.jsonl`), so the first numbers are the better guess for answers nobody has seen.
 """
 
