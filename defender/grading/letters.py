@@ -62,9 +62,11 @@ def read_letter(text: str, options: Sequence[str], cut: bool = False) -> Reading
         answer = _CYRILLIC_LETTER.sub(lambda found: found.group().translate(_CYRILLIC), answer)
     known = Options(options)
     for turn in turns(answer):
-        reading = _Reader(answer[: turn.at].rstrip(), known, cut=False).read()
+        before = answer[: turn.at].rstrip()
+        reading = _Reader(before, known, cut=False).read()
         settled = reading.tier == "contradictory" or reading.value is not None
-        if settled and (turn.named or reading.tier not in {*WEAK_TIERS, "stated"}):
+        weak = reading.tier in WEAK_TIERS and known.exactly(before) is None
+        if settled and not weak and (turn.named or reading.tier != "stated"):
             return reading
     return _Reader(answer, known, cut).read()
 

@@ -14,8 +14,9 @@ _TURN = re.compile(
     rf"^[^\w\n]*(?:###\s*)?{_ASKER}\s{{0,3}}#?(?P<number>\d{{1,3}})?[ \t'\")*]*(?::|\.\s|\)\s|$)", re.I | re.M
 )
 _INSTRUCTION = re.compile(
-    r"^[^\w\n]*(?:pick|choose|select|answer|work out|solve|write|complete|read|consider)\b[^\n]{0,60}\b(?:question|"
-    r"problem|task|options?|puzzle|program|exercise)s?\b[^\n]{0,40}(?:below|following|above|given|step by step|:|\.)",
+    r"^[^\w\n]*(?:pick|choose|select|answer(?!\s*[:=-])|work out|solve|write|complete|read|"
+    r"consider)\b[^\n]{0,60}\b(?:question|problem|task|options?|puzzle|program|exercise)s?\b[^\n]{0,40}(?:below|"
+    r"following|above|given|step by step|:|\.)",
     re.I | re.M,
 )
 _LISTED = re.compile(r"^[^\n]{10,900}\?[ \t]*\n\s{0,4}[^\w\n]{0,3}A\s?[).:]", re.M)
