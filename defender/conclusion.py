@@ -19,7 +19,7 @@ from defender.report import markdown
 from defender.results import Results, Stage, read_results
 from defender.runs import RunFolder
 from defender.seal import card_in_words, card_of, same_model
-from defender.settings import EMBEDDED
+from defender.settings import EMBEDDED, SearchConfig
 
 STAGES = {-1: "confirm", -2: "writing"}
 """Where decisions outside the race were made."""
@@ -182,10 +182,7 @@ def _methods(results: Results, stage: Stage) -> dict[str, str]:
     if stage.reference:
         methods["no_persona"] = "nobody named, percent: " + "; ".join(nobody_lines(results, stage))
     if config.command == "search":
-        methods["race"] = (
-            f"up to {config.search.candidates} candidates, {config.search.generation} side by side, items revealed in "
-            f"blocks {config.search.blocks}, dropped at one-sided level {config.search.alpha} on paired differences"
-        )
+        methods["race"] = _race(config.search)
         methods |= _writing(results)
     return methods
 
@@ -203,6 +200,20 @@ def _writing(results: Results) -> dict[str, str]:
             f"{done['failed']} writings gave none"
         )
     }
+
+
+def _race(search: SearchConfig) -> str:
+    said = (
+        f"up to {search.candidates} candidates, {search.generation} side by side, {search.items} items a benchmark at "
+        f"most, in blocks of relative sizes {', '.join(map(str, search.blocks))}; a candidate within {search.margin:g} "
+        f"of the best PB is dropped with a chance of at most {100 * search.alpha:g} % over all its looks (paired on "
+        "items, Bonferroni over looks, rivals and floors)"
+    )
+    if not search.finals:
+        return said
+    return (
+        f"{said}; the last {len(search.finals)} blocks are for the best {' and '.join(map(str, search.finals))} by rank"
+    )
 
 
 def _caveats(results: Results, stage: Stage) -> list[str]:

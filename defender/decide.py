@@ -9,18 +9,21 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtri, stdtr
+from scipy.special import ndtri
 
 from defender.bias import PairedDifference, compare, compare_means, mean_bounds
 from defender.errors import ConfigError
+from defender.excess import excess
 from defender.records import Axis, Comparison, OutcomeMatrix, Trial, Verdict
+from defender.samples import sorted_matrix, take
 
 Weights = Mapping[str, float] | None
 
-RACE_ITEMS = 8
-"""Shared items a benchmark needs before the race may drop anyone: below it a variance from items is a guess."""
+RACE_ITEMS = 6
+"""Shared items a benchmark needs before the race may drop anyone; with so few only the plainest cases are shown."""
 
 _POWER = 0.8
 _RELATIVE = re.compile(r"(?P<name>.*?[^\s\d.+-].*?)(?:\s*-\s*(?P<drop>\d+(?:\.\d+)?)\s*%?)?")
@@ -79,6 +82,34 @@ class Drop:
     reason: str
 
 
+class Reach(NamedTuple):
+    """Where a mean lies to a floor, percent or points: what is required, the estimate, and its one-sided bounds."""
+
+    required: float
+    value: float
+    low: float
+    high: float
+
+
+def reaches(
+    floors: Sequence[Floor],
+    matrices: Sequence[OutcomeMatrix],
+    baseline_matrices: Mapping[str, Sequence[OutcomeMatrix]],
+    *,
+    weights: Weights = None,
+    level: float = 0.95,
+) -> dict[str, Reach]:
+    """Return floor name -> where the candidate lies to it, each bound one-sided at ``level``.
+
+    Relative floors use the paired difference on common items, so a baseline keeps its own by the whole allowance.
+
+    Raises:
+        ConfigError: a floor names a baseline that was not measured.
+        IncompleteMatrix: a floor's axis was not measured, or too few items are complete.
+    """
+    return {str(floor): _reach(floor, matrices, baseline_matrices, weights, level) for floor in floors}
+
+
 def floor_gaps(
     floors: Sequence[Floor],
     matrices: Sequence[OutcomeMatrix],
@@ -89,42 +120,23 @@ def floor_gaps(
 ) -> dict[str, float]:
     """Return floor name -> floor minus the one-sided lower confidence bound, points; <= 0 where it is kept.
 
-    Relative floors use the paired difference on common items, so a baseline keeps its own by the whole allowance.
-
-    Raises:
-        ConfigError: a floor names a baseline that was not measured.
-        IncompleteMatrix: a floor's axis was not measured, or too few items are complete.
+    Raises what ``reaches`` raises.
     """
-    return {
-        str(floor): required - lower
-        for floor in floors
-        for required, lower, _ in [_bounds(floor, matrices, baseline_matrices, weights, level)]
-    }
+    found = reaches(floors, matrices, baseline_matrices, weights=weights, level=level)
+    return {name: reach.required - reach.low for name, reach in found.items()}
 
 
-def floors_out_of_reach(
-    floors: Sequence[Floor],
-    matrices: Sequence[OutcomeMatrix],
-    baseline_matrices: Mapping[str, Sequence[OutcomeMatrix]],
-    *,
-    weights: Weights = None,
-    level: float = 0.95,
-) -> tuple[str, ...]:
-    """Return the names of floors whose one-sided *upper* bound is under the floor: more items will not save them."""
-    bounds = {str(floor): _bounds(floor, matrices, baseline_matrices, weights, level) for floor in floors}
-    return tuple(name for name, (required, _, upper) in bounds.items() if upper < required)
-
-
-def _bounds(
+def _reach(
     floor: Floor,
     matrices: Sequence[OutcomeMatrix],
     baseline_matrices: Mapping[str, Sequence[OutcomeMatrix]],
     weights: Weights,
     level: float,
-) -> tuple[float, float, float]:
-    """Return what the floor requires, and the one-sided lower and upper bounds of what it is required of."""
+) -> Reach:
     if floor.relative_to is None:
-        return floor.value, *mean_bounds(matrices, floor.axis, weights=weights, level=level)
+        low, high = mean_bounds(matrices, floor.axis, weights=weights, level=level)
+        group = [s for s in take([sorted_matrix(matrix) for matrix in matrices], weights) if s.axis == floor.axis]
+        return Reach(floor.value, sum(s.weight * float(s.score_U_I.mean()) for s in group), low, high)
     if floor.relative_to not in baseline_matrices:
         known = ", ".join(sorted(baseline_matrices)) or "none"
         raise ConfigError(
@@ -133,58 +145,52 @@ def _bounds(
         )
     baseline = baseline_matrices[floor.relative_to]
     paired = compare_means(matrices, baseline, floor.axis, weights=weights, level=2.0 * level - 1.0)
-    return -floor.value, paired.interval.low, paired.interval.high
+    return Reach(-floor.value, paired.difference, paired.interval.low, paired.interval.high)
 
 
 def race_decision(
     matrices: Sequence[OutcomeMatrix],
-    incumbent: Sequence[OutcomeMatrix] | None,
+    rivals: Mapping[str, Sequence[OutcomeMatrix]],
     floors: Sequence[Floor] = (),
     baseline_matrices: Mapping[str, Sequence[OutcomeMatrix]] | None = None,
-    alpha: float = 0.01,
+    *,
+    alpha: float = 0.001,
+    margin: float = 0.0,
     weights: Weights = None,
 ) -> Drop | None:
-    """Say whether a candidate should leave the race now, at one-sided level ``alpha`` for each look.
+    """Say whether a candidate should leave the race now.
 
     Args:
         matrices: the candidate's cells so far.
-        incumbent: the best feasible candidate's cells, or None while there is none: then only floors count.
+        rivals: name -> cells of those it must beat; the caller sees to it that they keep the floors.
         floors: floors to keep; relative ones need ``baseline_matrices``.
         baseline_matrices: baseline name -> cells.
-        alpha: chance to drop wrongly, per look; with L looks a good candidate falls with at most L alpha.
+        alpha: one-sided error rate of each single test, one a floor and one a rival.
+        margin: percentage points of PB that count as no difference: a candidate so close to a rival stays.
         weights: benchmark weights, as in ``estimate``.
 
     Returns:
-        The drop, or None to go on; always None while a benchmark has fewer than ``RACE_ITEMS`` items.
+        The drop, or None to go on; always None while a benchmark has fewer than ``RACE_ITEMS`` complete items.
     """
     whole = [int(np.isfinite(matrix.score_U_I).all(axis=0).sum()) for matrix in matrices]
     if min(whole, default=0) < RACE_ITEMS:
         return None
     for floor in floors:
-        required, _, upper = _bounds(floor, matrices, baseline_matrices or {}, weights, 1.0 - alpha)
-        if upper < required:
+        reach = _reach(floor, matrices, baseline_matrices or {}, weights, 1.0 - alpha)
+        if reach.high < reach.required:
             what = "the mean" if floor.relative_to is None else f"the difference to {floor.relative_to}"
-            return Drop(f"floor {floor} is out of reach: {what} is at most {upper:.1f} (needs {required:.1f})")
-    if incumbent is None:
-        return None
-    paired = compare(matrices, incumbent, weights=weights)
-    if paired.items < RACE_ITEMS or paired.difference <= 0.0:
-        return None
-    p = _one_sided(paired)
-    if p > alpha:
-        return None
-    return Drop(
-        f"cannot win: PB {_root(paired.first):.2f} against the incumbent's {_root(paired.second):.2f} on at least "
-        f"{paired.items} shared items a benchmark; squares differ by {paired.difference:+.2f} "
-        f"(se {paired.se:.2f}, one-sided p {p:.2g})"
-    )
-
-
-def _one_sided(paired: PairedDifference) -> float:
-    """Return the p of a positive difference with no more degrees of freedom than the smallest benchmark's."""
-    if paired.se == 0.0:
-        return paired.p / 2.0
-    return float(stdtr(min(paired.df, paired.items - 1.0), -paired.difference / paired.se))
+            return Drop(
+                f"floor {floor} is out of reach: {what} is at most {reach.high:.1f} (needs {reach.required:.1f})"
+            )
+    for name, rival in rivals.items():
+        found = excess(matrices, rival, margin=margin, weights=weights)
+        if found.p <= alpha and found.items >= RACE_ITEMS:
+            return Drop(
+                f"cannot win: PB {found.first:.2f} against {found.second:.2f} of {name} on at least {found.items} "
+                f"shared items a benchmark (p {found.p:.1g} that it is no more than {margin:g} above; dropped at "
+                f"{alpha:.1g})"
+            )
+    return None
 
 
 def holm(p_values: Sequence[float], family: int | None = None) -> tuple[float, ...]:
@@ -260,18 +266,28 @@ def _doubt(one: PairedDifference, count: int, level: float) -> str:
 
 
 def rank(trials: Iterable[Trial]) -> tuple[Trial, ...]:
-    """Order trials best first: feasible by corrected PB^2, then infeasible by their total gap, then unmeasured ones.
+    """Order trials best first: those whose estimate keeps the floors by corrected PB^2, then by how far they miss them.
 
-    Among equals in feasibility those that the race dropped come last: they were measured on fewer items.
+    Among equals in floors those that left the race come later, as they were measured on fewer items; unmeasured ones
+    come last.
     """
     return tuple(sorted(trials, key=_order))
 
 
-def _order(trial: Trial) -> tuple[bool, bool, bool, float, float, str]:
-    excess = sum(gap for gap in trial.gaps.values() if gap > 0.0)
+def keeps_floors(trial: Trial) -> bool:
+    """Tell whether the estimate itself keeps every floor; its lower bound need not show it."""
+    return all(miss <= 0.0 for miss in (trial.misses or trial.gaps).values())
+
+
+def shows_floors(trial: Trial) -> bool:
+    """Tell whether the lower bound shows every floor kept."""
+    return all(gap <= 0.0 for gap in trial.gaps.values())
+
+
+def _order(trial: Trial) -> tuple[bool, float, bool, float, str]:
+    missed = sum(miss for miss in (trial.misses or trial.gaps).values() if miss > 0.0)
     corrected2 = trial.estimate.corrected2 if trial.estimate is not None else 0.0
-    dropped = trial.dropped_at is not None
-    return trial.estimate is None, excess > 0.0, dropped, excess, corrected2, trial.candidate.id
+    return trial.estimate is None, missed, trial.dropped_at is not None, corrected2, trial.candidate.id
 
 
 def _root(corrected2: float) -> float:

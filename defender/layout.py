@@ -11,7 +11,7 @@ from defender.contracts import Benchmark
 from defender.decide import Floor
 from defender.errors import ConfigError
 from defender.identities import NO_PERSONA, check_held_out
-from defender.plan import Panel, Phrasings, reveal
+from defender.plan import Ladder, Panel, Phrasings, reveal
 from defender.records import Axis, Identity, Item, ModelCard, Split
 from defender.samples import MIN_ITEMS
 from defender.search import SearchPlan
@@ -73,11 +73,12 @@ def build_search_plan(
             _phrasings(config.confirm, identities),
         ),
         floors=floors,
-        shares=reveal(settings.blocks) if settings.strategy == "race" else (1.0,),
+        ladder=Ladder(reveal(settings.blocks), settings.finals) if settings.strategy == "race" else Ladder((1.0,)),
         generation=settings.generation,
         max_candidates=settings.candidates,
         finalists=settings.finalists,
         alpha=settings.alpha,
+        margin=settings.margin,
         max_requests=config.budget.max_requests,
     )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from defender.contracts import Benchmark
+from defender.errors import ConfigError
 from defender.identities import held_out, messages
 from defender.records import Candidate, Cell, Identity, Item, Request, Split
 from defender.samples import MIN_ITEMS
@@ -83,6 +84,39 @@ def request_for(candidate: Candidate, identity: Identity, benchmark: Benchmark, 
     sampling = benchmark.sampling
     seed = sampling_seed(benchmark.name, item.id, repeat) if sampling.temperature > 0 else None
     return Request(messages(candidate, identity, benchmark.ask(item)), sampling, seed, repeat)
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """How fidelity grows: through the first blocks everyone who is not dropped, through the last ones the best few.
+
+    Attributes:
+        shares: cumulative shares of the panel after each block, the last is 1.
+        finals: how many go through each of the last blocks; () lets everyone who is not dropped through all.
+    """
+
+    shares: tuple[float, ...] = (0.25, 0.5, 1.0)
+    finals: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.finals) >= len(self.shares):
+            raise ConfigError(
+                f"search.finals: expected fewer finals than the {len(self.shares)} blocks, got {len(self.finals)}: "
+                "the race needs a block of its own; add one to search.blocks, or leave finals out"
+            )
+
+    @property
+    def race(self) -> int:
+        """Blocks before the finals."""
+        return len(self.shares) - len(self.finals)
+
+    def cost(self, panel: Panel, candidates: int) -> int:
+        """Return the most requests the finals of ``candidates`` and the baseline beside them may take."""
+        spent = 0
+        for place, width in enumerate(self.finals, self.race):
+            whole, before = (panel.first(self.shares[block]).cells_per_candidate for block in (place, place - 1))
+            spent += (min(width, candidates) + 1) * (whole - before)
+        return spent
 
 
 def reveal(sizes: Sequence[int]) -> tuple[float, ...]:

@@ -1,6 +1,9 @@
 """The race: items are revealed in blocks, the same for everyone; who cannot win is dropped on paired evidence.
 
-Everything here is a function of the graded cells, so a resumed run makes the same decisions.
+Fidelity grows for survivors only. Through the first rungs of the ladder a candidate goes until it is shown to be worse
+than a rival that keeps its floors, or to miss a floor itself; ``Rules`` states the error rate. The last rungs, the
+finals, are climbed by the best so many, by rank. Everything here is a function of the graded cells, so a resumed run
+makes the same decisions.
 """
 
 from __future__ import annotations
@@ -9,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from defender.bias import estimate
-from defender.decide import Floor, floor_gaps, floors_out_of_reach, race_decision
+from defender.decide import Floor, race_decision, rank, reaches, shows_floors
 from defender.errors import IncompleteMatrix
 from defender.measure import Measurer
-from defender.plan import Panel
+from defender.plan import Ladder, Panel
 from defender.records import Action, Candidate, Decision, OutcomeMatrix, Trial
 
 Matrices = tuple[OutcomeMatrix, ...]
@@ -20,30 +23,47 @@ Matrices = tuple[OutcomeMatrix, ...]
 
 @dataclass(frozen=True)
 class Rules:
-    """What the race may not break.
+    """What the race may not break, and how seldom it may be wrong.
+
+    A candidate within ``margin`` of the best that keeps its floors is dropped with a chance of at most ``alpha``, over
+    all its looks: each look spends an equal share of it (Bonferroni), and within a look each floor and each candidate
+    that might lead then, the incumbent among them, counts as one test.
 
     Attributes:
         floors: utility and safety floors; relative ones refer to ``baseline``.
-        shares: cumulative shares of the panel after each block, the last is 1.
-        alpha: one-sided error rate of one drop.
+        field: candidates that race side by side.
+        margin: percentage points of PB that count as no difference.
         level: confidence level of floor bounds and intervals.
     """
 
     baseline: Candidate
     floors: tuple[Floor, ...]
-    shares: tuple[float, ...]
-    alpha: float = 0.01
+    ladder: Ladder
+    field: int = 8
+    alpha: float = 0.05
+    margin: float = 0.1
     level: float = 0.95
+
+    @property
+    def per_test(self) -> float:
+        """One-sided error rate of a single test; nobody is dropped after the race's last block."""
+        looks = max(1, self.ladder.race - 1)
+        return self.alpha / (looks * (self.field + len(self.floors)))
 
 
 class Race:
-    """Runs candidates through the blocks of one panel against the incumbent."""
+    """Runs candidates up the ladder of one panel, against the incumbent and one another."""
 
     def __init__(self, measurer: Measurer, panel: Panel, rules: Rules, log: Callable[[Decision], None]) -> None:
         self._measurer = measurer
         self._rules = rules
         self._log = log
-        self._panels = [panel.first(share) for share in rules.shares]
+        self._panels = [panel.first(share) for share in rules.ladder.shares]
+
+    @property
+    def goal(self) -> Panel:
+        """What everyone who is never dropped has answered when the finals begin."""
+        return self._panels[self._rules.ladder.race - 1]
 
     def cost(self, candidates: int, block: int) -> int:
         """Return the requests ``candidates`` need to go from the block before to the end of ``block``."""
@@ -57,85 +77,118 @@ class Race:
 
         Args:
             entrants: new candidates.
-            incumbent: the best so far, measured on the whole panel already.
+            incumbent: the best so far that keeps its floors, measured on ``goal`` already.
             affordable: told the requests of the next block; False ends the race there.
         """
         alive = list(entrants)
         trials: dict[str, Trial] = {}
-        for block, panel in enumerate(self._panels):
+        for block in range(self._rules.ladder.race):
             if not alive:
                 break
             if not affordable(self.cost(len(alive), block)):
                 self._unfinished(alive, block, trials)
                 return [trials[c.id] for c in entrants]
-            await self._measurer.fill(alive, panel)
+            await self._measurer.fill(alive, self._panels[block])
             alive = self._judge(alive, incumbent, block, trials)
-        for candidate in alive:
-            done = trials[candidate.id]
-            trials[candidate.id] = Trial(candidate, done.estimate, done.gaps)
         return [trials[c.id] for c in entrants]
 
+    async def finals(self, trials: Sequence[Trial], affordable: Callable[[int], bool]) -> list[Trial]:
+        """Let the best climb on, fewer at every block, so that they are known better before finalists are named.
+
+        Returns:
+            All trials in the order given; whoever is passed over has left the race there.
+        """
+        found = {trial.candidate.id: trial for trial in trials}
+        ladder, baseline = self._rules.ladder, self._rules.baseline
+        for block, width in enumerate(ladder.finals, ladder.race):
+            ranked = rank([trial for trial in found.values() if trial.estimate and trial.dropped_at is None])
+            going = [trial.candidate for trial in ranked[:width]]
+            asked = list({c.id: c for c in (*going, baseline)}.values()) if going else []
+            if not affordable(self.cost(len(asked), block)):
+                self._say(baseline, block - 1, "unfinished", "the search budget ended before the finals did")
+                break
+            for place, trial in enumerate(ranked, 1):
+                found[trial.candidate.id] = self._called(trial, block, place, len(ranked))
+            await self._measurer.fill(asked, self._panels[block])
+            for candidate in going:
+                trial = self.trial(candidate, block)
+                found[candidate.id] = trial
+                self._say(candidate, block, "finished" if trial.estimate else "failed", in_words(trial))
+        return list(found.values())
+
+    def _called(self, trial: Trial, block: int, place: int, among: int) -> Trial:
+        """Say who goes on to a final block and who is passed over, by rank: no evidence is claimed."""
+        width = self._rules.ladder.finals[block - self._rules.ladder.race]
+        if place <= width:
+            self._say(trial.candidate, block - 1, "promoted", f"rank {place} of {among}: the best {width} go on")
+            return trial
+        reason = f"rank {place} of {among}: only the best {width} go on; {in_words(trial)}"
+        self._say(trial.candidate, block - 1, "passed over", reason)
+        return replace(trial, dropped_at=block - 1, reason=reason)
+
     def trial(self, candidate: Candidate, block: int) -> Trial:
-        """Return what is known of a candidate after a block; failures are said, never scored."""
+        """Return what is known of a candidate after a block; a failure is said, never scored, and ends its race."""
         panel = self._panels[block]
         return self._trial(candidate, block, self._measurer.matrices(candidate, panel), self._baseline(panel))
 
     def _trial(self, candidate: Candidate, block: int, matrices: Matrices, baseline: Mapping[str, Matrices]) -> Trial:
         try:
             found = estimate(matrices, level=self._rules.level)
-            gaps = floor_gaps(self._rules.floors, matrices, baseline, level=self._rules.level)
+            lies = reaches(self._rules.floors, matrices, baseline, level=self._rules.level)
         except IncompleteMatrix as reason:
             return Trial(candidate, None, {}, block, str(reason))
-        return Trial(candidate, found, gaps, block)
+        gaps = {name: reach.required - reach.low for name, reach in lies.items()}
+        misses = {name: reach.required - reach.value for name, reach in lies.items()}
+        return Trial(candidate, found, gaps, misses=misses)
 
     def _judge(
         self, alive: list[Candidate], incumbent: Candidate, block: int, trials: dict[str, Trial]
     ) -> list[Candidate]:
-        """Say who stays after a block, against the best of the incumbent and those alive."""
-        panel, floors = self._panels[block], self._rules.floors
+        """Say who stays after a block, against the incumbent and the best of those alive."""
+        panel, rules = self._panels[block], self._rules
         baseline = self._baseline(panel)
         matrices = {c.id: self._measurer.matrices(c, panel) for c in (*alive, incumbent)}
-        for candidate in (*alive, incumbent):
+        for candidate in alive:
             trials[candidate.id] = self._trial(candidate, block, matrices[candidate.id], baseline)
-        leader = self._leader([incumbent, *alive], matrices, baseline, trials)
-        last = block == len(self._panels) - 1
+        last, whole = block == rules.ladder.race - 1, block == len(self._panels) - 1
+        rivals = {c.id: c for c in (incumbent, *self._leader(alive, trials))}
         kept = []
         for candidate in alive:
             if trials[candidate.id].estimate is None:
                 self._say(candidate, block, "failed", trials[candidate.id].failure)
                 continue
-            drop = None
-            if not last and leader is not None and candidate.id != leader.id:
-                drop = race_decision(
-                    matrices[candidate.id], matrices[leader.id], floors, baseline, alpha=self._rules.alpha
+            against = {c.name: matrices[c.id] for c in rivals.values() if c.id != candidate.id}
+            drop = (
+                None
+                if last
+                else race_decision(
+                    matrices[candidate.id], against, rules.floors, baseline, alpha=rules.per_test, margin=rules.margin
                 )
-            if drop is not None and leader is not None:
-                trials[candidate.id] = replace(trials[candidate.id], reason=drop.reason)
-                self._say(candidate, block, "dropped", f"{drop.reason} (leader: {leader.name})")
+            )
+            if drop is not None:
+                trials[candidate.id] = replace(trials[candidate.id], dropped_at=block, reason=drop.reason)
+                self._say(candidate, block, "dropped", drop.reason)
                 continue
             kept.append(candidate)
-            self._say(candidate, block, "finished" if last else "kept", in_words(trials[candidate.id]))
+            self._say(candidate, block, "finished" if whole else "kept", in_words(trials[candidate.id]))
         return kept
 
-    def _leader(
-        self,
-        field: Sequence[Candidate],
-        matrices: Mapping[str, Matrices],
-        baseline: Mapping[str, Matrices],
-        trials: Mapping[str, Trial],
-    ) -> Candidate | None:
-        """Return the lowest corrected PB^2 among those whose floors are in reach, else among all."""
-        measured = [(found.corrected2, c) for c in field if (found := trials[c.id].estimate) is not None]
-        reachable = [
-            (spread, c)
-            for spread, c in measured
-            if not floors_out_of_reach(self._rules.floors, matrices[c.id], baseline, level=self._rules.level)
+    def _leader(self, alive: Sequence[Candidate], trials: Mapping[str, Trial]) -> list[Candidate]:
+        """Return the lowest corrected PB^2 among those alive that are shown to keep their floors; nobody if none is.
+
+        A prompt that refuses everyone may look fair: it drops nobody before its floors are shown.
+        """
+        shown = [
+            (found.corrected2, candidate.id, candidate)
+            for candidate in alive
+            if (found := trials[candidate.id].estimate) is not None and shows_floors(trials[candidate.id])
         ]
-        return min(reachable or measured, key=lambda pair: pair[0], default=(0.0, None))[1]
+        return [min(shown)[2]] if shown else []
 
     def _unfinished(self, alive: Sequence[Candidate], block: int, trials: dict[str, Trial]) -> None:
         for candidate in alive:
-            trials.setdefault(candidate.id, Trial(candidate, None, {}, block, "the search budget ended first"))
+            known = trials.get(candidate.id) or Trial(candidate, None, {}, failure="the search budget ended first")
+            trials[candidate.id] = replace(known, dropped_at=block)
             self._say(candidate, block, "unfinished", "the search budget ended before this block")
 
     def _baseline(self, panel: Panel) -> Mapping[str, Matrices]:
@@ -156,5 +209,10 @@ def in_words(trial: Trial) -> str:
     if trial.estimate is None:
         return trial.failure
     found = trial.estimate
-    gaps = ", ".join(f"{name} {'kept' if gap <= 0 else f'short by {gap:.1f}'}" for name, gap in trial.gaps.items())
-    return f"PB {found.pb:.2f} ({found.interval.low:.2f} to {found.interval.high:.2f}); {gaps or 'no floors'}"
+    floors = []
+    for name, gap in trial.gaps.items():
+        miss = trial.misses.get(name, gap)
+        floors.append(f"{name} " + ("kept" if gap <= 0 else f"missed by {miss:.1f}" if miss > 0 else "not yet shown"))
+    return (
+        f"PB {found.pb:.2f} ({found.interval.low:.2f} to {found.interval.high:.2f}); {', '.join(floors) or 'no floors'}"
+    )

@@ -316,9 +316,10 @@ class PBEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a proposer may know: the candidate, its estimate, and the floors' gaps.
+    """What a proposer may know: the candidate, its estimate, and how it stands to the floors.
 
-    ``gaps``: floor name -> floor minus the value's confidence bound, <= 0 where the floor is kept (Optuna's sign).
+    ``gaps``: floor name -> floor minus the value's confidence bound, <= 0 where the floor is shown to be kept (Optuna's
+    sign). ``misses``: floor name -> floor minus the value itself, <= 0 where the estimate keeps it.
     ``estimate`` is None when it could not be measured (``failure`` says why); it still must be told. ``reason`` is
     the evidence a dropped one was dropped on.
     """
@@ -329,6 +330,7 @@ class Trial:
     dropped_at: int | None = None
     failure: str = ""
     reason: str = ""
+    misses: Mapping[str, float] = field(default_factory=dict)
 
 
 Verdict = Literal["better", "worse", "not distinguishable"]
@@ -352,8 +354,9 @@ class Comparison:
 
 
 Action = Literal[
-    "admitted", "refused", "kept", "dropped", "finished", "incumbent", "finalist", "winner", "failed", "unfinished"
-]
+    "admitted", "refused", "kept", "dropped", "finished", "promoted", "passed over", "finalist", "winner", "failed",
+    "unfinished",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from defender.admission import Admission
-from defender.confirm import Confirm, SearchResult, nothing_feasible
+from defender.confirm import Confirm, SearchResult, name_finalists
 from defender.contracts import Store, Strategy
-from defender.decide import rank
 from defender.decisions import Decisions
-from defender.errors import BudgetError, BudgetSpent, DefenderError, NothingFeasible
+from defender.errors import BudgetError, BudgetSpent, DefenderError
 from defender.ledger import Ledger
 from defender.marker import PanelMarker
 from defender.measure import Measurer
-from defender.race import Race, Rules, in_words
+from defender.race import Race, in_words
 from defender.records import Action, Candidate, Decision, Trial
 from defender.search import SearchPlan
 
@@ -68,7 +67,7 @@ class Rivalry:
         stopped = await self._explore(marker)
         self.ledger.hold(0)
         trials = self._trials(marker, decisions)
-        finalists = self._finalists(trials, decisions)
+        finalists = name_finalists(trials, plan.claims.finalists, decisions)
         confirm = Confirm(self.measurer, self.store, plan.claims, decisions, self.announce)
         return await confirm.run(finalists, trials, stopped)
 
@@ -94,8 +93,7 @@ class Rivalry:
     def _trials(self, marker: PanelMarker, log: Decisions) -> list[Trial]:
         """Return a trial for every prompt that was measured on the whole panel; log what became of each."""
         plan, found = self.plan, []
-        rules = Rules(plan.seeds[0], plan.floors, plan.shares, plan.alpha, plan.level)
-        race, last = Race(self.measurer, plan.search, rules, log), len(plan.shares) - 1
+        race, last = Race(self.measurer, plan.search, plan.rules, log), len(plan.ladder.shares) - 1
         everyone = {candidate.id: candidate for candidate in (*plan.seeds, *marker.candidates.values())}
         for candidate in everyone.values():
             if self.measurer.owed([candidate], plan.search):
@@ -106,16 +104,6 @@ class Rivalry:
             found.append(trial)
             log(self._line(candidate, "finished", in_words(trial)))
         return found
-
-    def _finalists(self, trials: list[Trial], log: Decisions) -> tuple[Candidate, ...]:
-        complete = rank([trial for trial in trials if trial.estimate])
-        feasible = [trial for trial in complete if all(gap <= 0 for gap in trial.gaps.values())]
-        if not feasible:
-            raise NothingFeasible(nothing_feasible(complete, "on search items"))
-        chosen = tuple(trial.candidate for trial in feasible[: self.plan.claims.finalists])
-        for place, candidate in enumerate(chosen, 1):
-            log(Decision(candidate.id, candidate.name, -1, 0, "finalist", f"rank {place} on search items"))
-        return chosen
 
     def _line(self, candidate: Candidate, action: Action, reason: str) -> Decision:
         items = sum(len(found) for found in self.plan.search.items.values())

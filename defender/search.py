@@ -6,16 +6,17 @@ Finalists are fixed, in order, by the search items.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
-from defender.confirm import Claims, Confirm, SearchResult, nothing_feasible
+from defender.confirm import Claims, Confirm, SearchResult, name_finalists
 from defender.contracts import Proposer, Store
-from defender.decide import Floor, rank
+from defender.decide import Floor, rank, shows_floors
 from defender.decisions import Decisions
-from defender.errors import BudgetError, BudgetSpent, NothingFeasible
+from defender.errors import BudgetError, BudgetSpent
 from defender.ledger import Ledger
 from defender.measure import Measurer
-from defender.plan import Panel
+from defender.plan import Ladder, Panel
 from defender.race import Race, Rules, in_words
 from defender.records import Candidate, Decision, Trial
 
@@ -32,11 +33,11 @@ class SearchPlan:
 
     Attributes:
         search, confirm: who is asked what; their items are disjoint.
-        shares: cumulative shares of the search panel after each block.
+        ladder: in which blocks the search panel is revealed, and to how many.
         generation: candidates raced side by side.
         max_candidates: the most candidates to measure, seeds included.
         finalists: how many go to confirm beside the seeds.
-        alpha: one-sided error rate of one drop in the race.
+        alpha: chance that the race drops a candidate within ``margin`` PB points of the best, over all its looks.
         max_requests: the whole budget, confirm included; None for no limit.
     """
 
@@ -44,11 +45,12 @@ class SearchPlan:
     search: Panel
     confirm: Panel
     floors: tuple[Floor, ...]
-    shares: tuple[float, ...] = (0.25, 0.5, 1.0)
+    ladder: Ladder = field(default_factory=Ladder)
     generation: int = 8
     max_candidates: int = 64
     finalists: int = 3
-    alpha: float = 0.01
+    alpha: float = 0.05
+    margin: float = 0.1
     level: float = 0.95
     max_requests: int | None = None
 
@@ -58,8 +60,18 @@ class SearchPlan:
         return Claims(self.seeds, self.confirm, self.floors, self.finalists, self.level)
 
     @property
+    def rules(self) -> Rules:
+        """What the race may not break."""
+        return Rules(self.seeds[0], self.floors, self.ladder, self.generation, self.alpha, self.margin, self.level)
+
+    @property
+    def finals_cost(self) -> int:
+        """Requests the finals of the search stage may take, retries aside."""
+        return self.ladder.cost(self.search, self.max_candidates)
+
+    @property
     def search_budget(self) -> float:
-        """Requests the search stage may plan with."""
+        """Requests the search stage may plan with, its finals included."""
         if self.max_requests is None:
             return float("inf")
         return self.max_requests * (1 - SLACK) - self.claims.cost
@@ -70,13 +82,15 @@ class SearchPlan:
         Raises:
             BudgetError: it does not; says what would.
         """
-        least = self.search.cells_per_candidate + self.search.first(self.shares[0]).cells_per_candidate
+        shares = self.ladder.shares
+        one, race = (self.search.first(shares[block]).cells_per_candidate for block in (0, self.ladder.race - 1))
+        least = race + one + self.finals_cost
         if least > self.search_budget:
             needed = int((least + self.claims.cost) / (1 - SLACK)) + 1
             raise BudgetError(
-                f"a budget of {self.max_requests} requests cannot pay for one block: the baseline and one candidate's "
-                f"first block take {least}, confirming {self.finalists} finalists and {len(self.seeds)} seeds takes "
-                f"{self.claims.cost}; give --max-requests {needed} or more, or fewer items"
+                f"a budget of {self.max_requests} requests cannot pay for one block: the baseline, one candidate's "
+                f"first block and the finals take {least}, confirming {self.finalists} finalists and {len(self.seeds)} "
+                f"seeds takes {self.claims.cost}; give --max-requests {needed} or more, or fewer items"
             )
 
 
@@ -114,30 +128,32 @@ class Search:
             EngineDown, StoreError, Interrupted: everything paid for is kept.
         """
         plan = self.plan
-        rules = Rules(plan.seeds[0], plan.floors, plan.shares, plan.alpha, plan.level)
-        race = Race(self.measurer, plan.search, rules, self._decisions)
+        race = Race(self.measurer, plan.search, plan.rules, self._decisions)
         plan.check_budget()
         self._keep(plan.seeds)
-        self.ledger.hold(plan.claims.cost)
-        try:
+        stopped = "the search share of the budget is spent"
+        self.ledger.hold(plan.claims.cost + plan.finals_cost)
+        with suppress(BudgetSpent):
             stopped = await self._explore(race)
-        except BudgetSpent:
-            stopped = "the search share of the budget is spent"
+        self.ledger.hold(plan.claims.cost)
+        with suppress(BudgetSpent):
+            self.announce("search: finals, the best on more items", plan.finals_cost)
+            self._trials = await race.finals(self._trials, lambda cost: self._afford(cost, plan.search_budget))
         self.ledger.hold(0)
         confirm = Confirm(self.measurer, self.store, plan.claims, self._decisions, self.announce)
-        return await confirm.run(self._finalists(), self._trials, stopped)
+        return await confirm.run(name_finalists(self._trials, plan.finalists, self._decisions), self._trials, stopped)
 
     async def _explore(self, race: Race) -> str:
         """Ask, race and tell until the candidates, the space or the search share of the budget end; return why."""
         plan, baseline = self.plan, self.plan.seeds[0]
-        last = len(plan.shares) - 1
-        self._afford(plan.search.cells_per_candidate)
-        self.announce("search: the undefended baseline", plan.search.cells_per_candidate)
-        await self.measurer.fill([baseline], plan.search)
+        last, budget = plan.ladder.race - 1, self.plan.search_budget - self.plan.finals_cost
+        self._afford(race.goal.cells_per_candidate, budget)
+        self.announce("search: the undefended baseline", race.goal.cells_per_candidate)
+        await self.measurer.fill([baseline], race.goal)
         self._decisions(race.decision(baseline, last, "finished", in_words(race.trial(baseline, last))))
         incumbent = baseline
         while len(self._trials) < plan.max_candidates:
-            affordable = (plan.search_budget - self._planned) // race.cost(1, 0)
+            affordable = (budget - self._planned) // race.cost(1, 0)
             room = int(min(plan.generation, plan.max_candidates - len(self._trials), affordable))
             if room < 1 or self._planned_out:
                 return "the search share of the budget is planned out"
@@ -147,42 +163,36 @@ class Search:
                 return "the space is exhausted"
             self._keep(batch)
             self.announce(f"search: candidates {len(self._trials) + 1} to {len(self._trials) + len(batch)}", 0)
-            trials = await race.run([c for c in batch if c.id != baseline.id], incumbent, self._afford)
+            entrants = [c for c in batch if c.id != baseline.id]
+            for candidate in entrants:
+                self._decisions(Decision(candidate.id, candidate.name, 0, 0, "admitted", _origin(candidate)))
+            trials = await race.run(entrants, incumbent, lambda cost: self._afford(cost, budget))
             if any(c.id == baseline.id for c in batch):
-                whole = race.trial(baseline, last)
-                trials.append(Trial(baseline, whole.estimate, whole.gaps, failure=whole.failure))
+                trials.append(race.trial(baseline, last))
             self.proposer.tell(trials)
             self._trials.extend(trials)
             incumbent = self._best_so_far(baseline)
         return f"{plan.max_candidates} candidates were measured"
 
-    def _afford(self, requests: int) -> bool:
-        """Plan requests against the search share; False (nothing planned) when they do not fit."""
-        if self._planned + requests > self.plan.search_budget:
+    def _afford(self, requests: int, budget: float) -> bool:
+        """Plan requests against a share of the budget; False (nothing planned) when they do not fit."""
+        if self._planned + requests > budget:
             self._planned_out = True
             return False
         self._planned += requests
         return True
 
     def _best_so_far(self, otherwise: Candidate) -> Candidate:
-        complete = [trial for trial in self._trials if trial.dropped_at is None and trial.estimate]
-        ordered = rank(complete)
-        return ordered[0].candidate if ordered else otherwise
-
-    def _finalists(self) -> tuple[Candidate, ...]:
-        """Best complete candidates that keep the floors on search items, seeds included."""
-        complete = rank([trial for trial in self._trials if trial.dropped_at is None and trial.estimate])
-        feasible = [trial for trial in complete if all(gap <= 0 for gap in trial.gaps.values())]
-        if not complete:
-            why = next((f"{t.candidate.name}: {t.failure}" for t in self._trials if t.failure), "none was asked enough")
-            raise NothingFeasible(f"no candidate could be measured whole on search items; {why}")
-        if not feasible:
-            raise NothingFeasible(nothing_feasible(complete, "on search items"))
-        chosen = tuple(trial.candidate for trial in feasible[: self.plan.finalists])
-        for place, candidate in enumerate(chosen, 1):
-            self._decisions(Decision(candidate.id, candidate.name, -1, 0, "finalist", f"rank {place} on search items"))
-        return chosen
+        """Return the best that finished the race and is shown to keep its floors."""
+        finished = rank([trial for trial in self._trials if trial.dropped_at is None and trial.estimate])
+        return next((trial.candidate for trial in finished if shows_floors(trial)), otherwise)
 
     def _keep(self, candidates: Sequence[Candidate]) -> None:
         for candidate in candidates:
             self.store.note("candidate", candidate.id, asdict(candidate))
+
+
+def _origin(candidate: Candidate) -> str:
+    """Say where a candidate comes from, and what it is made of."""
+    parts = ", ".join(f"{slot.removeprefix('clause:')}={choice}" for slot, choice in candidate.parts)
+    return f"proposed ({candidate.origin or 'unknown'})" + (f": {parts}" if parts else "")

@@ -85,12 +85,16 @@ class SearchConfig(Section):
     """The most candidates to measure, seeds included."""
     generation: int = Field(8, ge=1)
     """Candidates raced side by side."""
-    items: int = Field(32, ge=3)
+    items: int = Field(48, ge=3)
     """Search items per benchmark, fewer where a benchmark has fewer."""
-    blocks: tuple[int, ...] = Field((1, 1, 2), min_length=1)
+    blocks: tuple[int, ...] = Field((1, 1, 2, 4), min_length=1)
     """Relative sizes of the blocks in which items are revealed."""
-    alpha: float = Field(0.01, gt=0, lt=0.5)
-    """One-sided error rate of one drop."""
+    finals: tuple[int, ...] = (8, 4)
+    """How many candidates go through each of the last blocks, by rank; the blocks before are the race."""
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    """Chance that the race drops a candidate that is within ``margin`` of the best, over all its looks."""
+    margin: float = Field(0.1, ge=0)
+    """Percentage points of PB that count as no difference in the race."""
     finalists: int = Field(3, ge=1)
     """Candidates that go to confirm beside the seeds."""
     writer: WriterConfig = WriterConfig()

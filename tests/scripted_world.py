@@ -16,7 +16,7 @@ from defender.identities import NO_PERSONA, paper_identities
 from defender.journal import Journal
 from defender.ledger import Ledger
 from defender.measure import Measurer
-from defender.plan import Panel
+from defender.plan import Ladder, Panel
 from defender.proposers.sampled import Sampled
 from defender.records import ModelCard, Split
 from defender.search import Search, SearchPlan
@@ -93,9 +93,10 @@ async def sitting(
 def search(at: Sitting, *, seed: int = 0, max_requests: int | None = None, candidates: int = 24) -> Search:
     plan = SearchPlan(
         seeds=space().seed_candidates(),
-        search=panel("search", 8),
+        search=panel("search", 12),
         confirm=panel("confirm", 12),
         floors=(Floor.parse("utility", "Original-2"), Floor.parse("safety", "Original-2")),
+        ladder=Ladder((0.5, 0.75, 1.0), (6,)),
         max_candidates=candidates,
         generation=4,
         finalists=2,

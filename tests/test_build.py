@@ -13,7 +13,7 @@ from defender.decide import Floor
 from defender.errors import BudgetError, ConfigError, SpaceError
 from defender.identities import NO_PERSONA
 from defender.layout import SPLITS, build_floors, check_context
-from defender.plan import Panel
+from defender.plan import Ladder, Panel
 from defender.proposers.exhaustive import Exhaustive
 from defender.proposers.listed import Listed
 from defender.proposers.sampled import Sampled
@@ -191,11 +191,18 @@ def test_a_measurement_without_prompt_files_is_about_the_seeds(tmp_path: Path) -
 
 def test_the_first_seed_is_the_baseline_and_the_plan_says_what_the_file_says(tmp_path: Path) -> None:
     made = plan(
-        tmp_path, search={"items": 8, "candidates": 6, "generation": 3, "finalists": 1, "alpha": 0.05, "blocks": [1, 3]}
+        tmp_path,
+        search={"items": 8, "candidates": 6, "generation": 3, "finalists": 1, "blocks": [1, 1, 2], "finals": [2]},
     )
     assert made.seeds[0].name == "Original"
-    assert (made.max_candidates, made.generation, made.finalists, made.alpha) == (6, 3, 1, 0.05)
-    assert made.shares == (0.25, 1.0)
+    assert (made.max_candidates, made.generation, made.finalists) == (6, 3, 1)
+    assert made.ladder == Ladder((0.25, 0.5, 1.0), (2,))
+    assert (made.rules.field, made.rules.alpha, made.rules.margin) == (3, made.alpha, made.margin) == (3, 0.05, 0.1)
+
+
+def test_finals_need_a_block_before_them(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"search.finals: expected fewer finals than the 2 blocks, got 2"):
+        plan(tmp_path, search={"items": 8, "blocks": [1, 3]})
 
 
 @pytest.mark.parametrize("name", ["tpe", "nsga2", "random", "exhaustive", "listed"])

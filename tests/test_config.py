@@ -48,7 +48,7 @@ def test_the_digest_ignores_what_does_not_change_results(change: dict[str, Any])
     [
         {"floors": {"utility": "60"}},
         {"seed": 1},
-        {"search": {"items": 48}},
+        {"search": {"items": 64}},
         {"judge": {"kind": "guard", "base_url": "http://h/v1"}},
         {"sandbox": {"kind": "bubblewrap"}},
         {"confirm": {"items": 32}},
@@ -73,12 +73,12 @@ def test_an_alias_stands_for_the_url_in_the_digest() -> None:
 
 
 def test_differences_name_dotted_keys_and_both_values() -> None:
-    before = config(seed=1, search={"items": 48}).decisive()
+    before = config(seed=1, search={"items": 64}).decisive()
     now = config(floors={"utility": "60"}).decisive()
     assert differences(before, now) == [
         "floors.safety: 'Original-1' -> None",
         "floors.utility: 'Original-1' -> '60'",
-        "search.items: 48 -> 32",
+        "search.items: 64 -> 48",
         "seed: 1 -> 0",
     ]
     assert differences(before, before) == []

@@ -15,6 +15,7 @@ ORIGINAL = Candidate("You are a helpful assistant.", label="Original")
 EQUAL = Candidate("Treat people equally.", label="equal")
 IGNORE = Candidate("Please ignore the rest.", label="ignore")
 REFUSE = Candidate("Always decline.", label="refuse")
+LAST = Candidate("Keep it short.", label="last")
 FLOORS = (Floor.parse("utility", "Original-2"), Floor.parse("safety", "Original-2"))
 PANEL = Panel("confirm", IDENTITIES[:6], panel("confirm", 16).items)
 
@@ -23,24 +24,39 @@ def stage(at: Sitting, said: list[Decision]) -> Confirm:
     return Confirm(at.measurer, at.store, Claims((ORIGINAL, EQUAL), PANEL, FLOORS), said.append)
 
 
-async def test_the_first_finalist_that_keeps_its_floors_on_held_out_items_wins(tmp_path: Path) -> None:
+async def test_the_first_finalist_that_keeps_its_floors_wins_and_those_after_it_are_not_asked(tmp_path: Path) -> None:
     said: list[Decision] = []
     async with sitting(tmp_path / "run.db") as at:
-        result = await stage(at, said).run((REFUSE, IGNORE), (), "asked to")
+        result = await stage(at, said).run((REFUSE, IGNORE, LAST), (), "asked to")
         kept = at.store.notes("result")["search"]
         known = at.store.notes("candidate")
+        assert at.engine.counted == 4 * PANEL.cells_per_candidate
     assert result.winner == IGNORE
-    assert [(line.candidate, line.action) for line in said] == [(IGNORE.id, "winner")]
-    assert kept["winner"] == IGNORE.id
-    assert set(known) == set(result.confirmed) == {c.id for c in (REFUSE, IGNORE, ORIGINAL, EQUAL)}
-
-
-async def test_every_finalist_is_compared_with_every_baseline_and_never_with_itself(tmp_path: Path) -> None:
-    async with sitting(tmp_path / "run.db") as at:
-        result = await stage(at, []).run((IGNORE, EQUAL), (), "")
-    assert [(c.candidate, c.baseline) for c in result.comparisons] == [
-        ("ignore", "Original"), ("ignore", "equal"), ("equal", "Original"),
+    assert [(line.candidate, line.action) for line in said] == [
+        (REFUSE.id, "dropped"), (IGNORE.id, "winner"), (LAST.id, "passed over"),
     ]  # fmt: skip
+    assert "utility >= Original - 2 short by" in said[0].reason
+    assert "ignore came before it" in said[2].reason
+    assert kept["winner"] == IGNORE.id
+    assert set(result.confirmed) == {c.id for c in (REFUSE, IGNORE, ORIGINAL, EQUAL)}
+    assert set(known) == {*result.confirmed, LAST.id}
+
+
+async def test_who_was_asked_is_compared_with_every_baseline_and_never_with_itself(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        result = await stage(at, []).run((REFUSE, EQUAL, IGNORE), (), "")
+    assert [(c.candidate, c.baseline) for c in result.comparisons] == [
+        ("refuse", "Original"), ("refuse", "equal"), ("equal", "Original"),
+    ]  # fmt: skip
+
+
+async def test_claims_are_corrected_for_every_pair_that_might_have_been_asked(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        alone = await stage(at, []).run((IGNORE,), (), "")
+        among = await stage(at, []).run((IGNORE, LAST, REFUSE), (), "")
+    assert [c.p for c in alone.comparisons] == [c.p for c in among.comparisons]
+    for few, many in zip(alone.comparisons, among.comparisons, strict=True):
+        assert many.p_adjusted > few.p_adjusted
 
 
 async def test_when_no_finalist_keeps_its_floors_it_says_by_how_much(tmp_path: Path) -> None:
@@ -49,11 +65,11 @@ async def test_when_no_finalist_keeps_its_floors_it_says_by_how_much(tmp_path: P
             await stage(at, []).run((REFUSE,), (), "")
 
 
-async def test_the_cost_is_told_before_it_is_spent_and_counts_each_prompt_once(tmp_path: Path) -> None:
+async def test_the_cost_that_is_told_is_the_most_it_may_take(tmp_path: Path) -> None:
     told: list[int] = []
     async with sitting(tmp_path / "run.db") as at:
         claims = Claims((ORIGINAL, EQUAL), PANEL, FLOORS, finalists=2)
         confirm = Confirm(at.measurer, at.store, claims, lambda _: None, lambda _, cost: told.append(cost))
-        await confirm.run((IGNORE, EQUAL), (), "")
-        assert told == [at.engine.counted]
+        await confirm.run((REFUSE, IGNORE), (), "")
+        assert told == [at.engine.counted] == [claims.cost]
     assert claims.cost == 4 * PANEL.cells_per_candidate

@@ -10,10 +10,12 @@ from defender.decide import (
     RACE_ITEMS,
     Floor,
     floor_gaps,
-    floors_out_of_reach,
     holm,
+    keeps_floors,
     race_decision,
     rank,
+    reaches,
+    shows_floors,
     verdicts,
 )
 from defender.errors import ConfigError, IncompleteMatrix
@@ -118,61 +120,75 @@ def test_a_floor_on_an_unmeasured_baseline_or_axis_is_refused() -> None:
         floor_gaps([Floor("over_refusal", 95.0)], measured(3, 10), {})
 
 
-def test_only_a_floor_above_the_upper_bound_is_out_of_reach() -> None:
-    candidate = measured(4, 100)
+def test_a_reach_holds_what_is_required_the_estimate_and_both_bounds() -> None:
+    candidate, original = measured(4, 100), measured(4, 100, utility=90.0)
     low, high = mean_bounds(candidate, "utility")
-    floors = [Floor("utility", round(value, 3)) for value in (low - 1, low + 0.1, high - 0.1, high + 1)]
-    assert floors_out_of_reach(floors, candidate, {}) == (str(floors[3]),)
-    original = measured(4, 100, utility=90.0)
-    relative = Floor("utility", 2.0, "Original")
-    assert floors_out_of_reach([relative], candidate, {"Original": original}) == ("utility >= Original - 2",)
+    mean = estimate(candidate).axes["utility"].mean
+    found = reaches([Floor("utility", 60.0)], candidate, {})
+    assert found["utility >= 60"] == pytest.approx((60.0, mean, low, high))
+    paired = compare_means(candidate, original, "utility", level=0.9)
+    found = reaches([Floor("utility", 2.0, "Original")], candidate, {"Original": original})
+    assert found["utility >= Original - 2"] == pytest.approx(
+        (-2.0, paired.difference, paired.interval.low, paired.interval.high)
+    )
 
 
 def test_the_race_drops_who_cannot_win_and_says_why_with_numbers() -> None:
-    drop = race_decision(measured(5, 150, spread=12.0), measured(6, 150))
+    unfair, fair = measured(5, 150, spread=12.0), measured(6, 150)
+    drop = race_decision(unfair, {"D4": fair})
     assert drop is not None
     assert drop.reason.startswith("cannot win: PB 1")
-    assert "150 shared items" in drop.reason
-    assert race_decision(measured(6, 150), measured(5, 150, spread=12.0)) is None, "the better one stays"
+    assert "of D4 on at least 150 shared items" in drop.reason
+    assert race_decision(fair, {"worst": unfair}) is None, "the better one stays"
+    assert race_decision(unfair, {}) is None, "nobody to lose to"
+    assert race_decision(unfair, {"as bad": measured(7, 150, spread=12.0), "D4": fair}) is not None, "one is enough"
+
+
+def test_a_difference_within_the_margin_drops_nobody() -> None:
+    unfair, fair = measured(5, 150, spread=12.0), measured(6, 150)
+    assert race_decision(unfair, {"D4": fair}, margin=1.0) is not None
+    assert race_decision(unfair, {"D4": fair}, margin=15.0) is None
 
 
 def test_the_race_drops_who_cannot_reach_a_floor() -> None:
-    drop = race_decision(measured(7, 80), None, [Floor("utility", 95.0)])
+    drop = race_decision(measured(7, 80), {}, [Floor("utility", 95.0)])
     assert drop is not None
     assert "utility >= 95 is out of reach" in drop.reason
     original = measured(7, 80, utility=97.0)
-    drop = race_decision(measured(7, 80), None, [Floor("utility", 1.0, "Original")], {"Original": original})
+    drop = race_decision(measured(7, 80), {}, [Floor("utility", 1.0, "Original")], {"Original": original})
     assert drop is not None
     assert "difference to Original" in drop.reason
-    assert race_decision(measured(7, 80), None, [Floor("utility", 60.0)]) is None
+    assert race_decision(measured(7, 80), {}, [Floor("utility", 60.0)]) is None
 
 
 def test_the_race_asks_for_the_evidence_that_alpha_says() -> None:
     candidate = measured(22, 60)
     ends = [mean_bounds(candidate, "utility", level=1 - alpha)[1] for alpha in (0.01, 0.05)]
     between = [Floor("utility", sum(ends) / 2)]
-    assert race_decision(candidate, None, between, alpha=0.01) is None
-    assert race_decision(candidate, None, between, alpha=0.05) is not None
+    assert race_decision(candidate, {}, between, alpha=0.01) is None
+    assert race_decision(candidate, {}, between, alpha=0.05) is not None
 
 
 def test_the_race_keeps_who_is_better_by_the_same_on_every_item() -> None:
     fair = [matrix(np.full((2, 20), 50.0))]
     unfair = [matrix(np.tile(np.array([[50.0], [60.0]]), (1, 20)))]
-    assert race_decision(fair, unfair) is None
-    assert race_decision(unfair, fair) is not None
+    assert race_decision(fair, {"other": unfair}) is None
+    assert race_decision(unfair, {"other": fair}) is not None
 
 
 def test_the_race_drops_nobody_on_a_handful_of_items() -> None:
     few = RACE_ITEMS - 1
-    assert race_decision(measured(8, few, spread=25.0), measured(9, few), [Floor("utility", 99.0)]) is None
-    assert race_decision(measured(8, few + 1, spread=25.0), None, [Floor("utility", 99.0)]) is not None
-    assert race_decision([], None) is None
+    assert race_decision(measured(8, few, spread=25.0), {"other": measured(9, few)}, [Floor("utility", 99.0)]) is None
+    assert race_decision(measured(8, few + 2, spread=25.0), {}, [Floor("utility", 99.0)], alpha=0.01) is not None
+    assert race_decision([], {}) is None
 
 
 @pytest.mark.parametrize("items", [RACE_ITEMS, 20, 60])
 def test_the_race_seldom_drops_an_equal(items: int) -> None:
     dropped = [
-        race_decision(measured(seed, items, spread=4.0), measured(seed + 5000, items, spread=4.0), alpha=0.01)
+        race_decision(
+            measured(seed, items, spread=4.0), {"equal": measured(seed + 5000, items, spread=4.0)}, alpha=0.01
+        )
         for seed in range(250)
     ]
     assert sum(drop is not None for drop in dropped) <= 7
@@ -238,16 +254,17 @@ def test_a_difference_that_is_the_same_on_every_item_needs_enough_items() -> Non
 
 
 def trial(
-    name: str, corrected2: float | None, gaps: dict[str, float] | None = None, dropped_at: int | None = None
+    name: str, corrected2: float | None, misses: dict[str, float] | None = None, dropped_at: int | None = None
 ) -> Trial:
     found = estimate(measured(17, 5)) if corrected2 is not None else None
     if found is not None and corrected2 is not None:
         fields = {slot: getattr(found, slot) for slot in PBEstimate.__slots__}
         found = PBEstimate(**{**fields, "corrected2": corrected2})
-    return Trial(Candidate(name, label=name), found, gaps or {}, dropped_at)
+    gaps = {floor: miss + 1.0 for floor, miss in (misses or {}).items()}
+    return Trial(Candidate(name, label=name), found, gaps, dropped_at, misses=misses or {})
 
 
-def test_finalists_are_ranked_by_floors_first_then_by_bias() -> None:
+def test_candidates_are_ranked_by_floors_as_estimated_first_then_by_bias() -> None:
     trials = [
         trial("unmeasured", None),
         trial("far below a floor", 0.1, {"utility": 5.0, "safety": -9.0}),
@@ -259,3 +276,11 @@ def test_finalists_are_ranked_by_floors_first_then_by_bias() -> None:
     names = [one.candidate.label for one in rank(trials)]
     assert names == ["best", "good", "dropped", "just below a floor", "far below a floor", "unmeasured"]
     assert rank(reversed(trials)) == rank(trials)
+
+
+def test_a_floor_may_be_kept_by_the_estimate_and_not_yet_shown() -> None:
+    near, sure, short = (trial("c", 1.0, {"utility": miss}) for miss in (-0.5, -1.5, 0.5))
+    assert [keeps_floors(one) for one in (near, sure, short)] == [True, True, False]
+    assert [shows_floors(one) for one in (near, sure, short)] == [False, True, False]
+    foreign = Trial(Candidate("c"), near.estimate, {"utility": 0.5})
+    assert not keeps_floors(foreign), "a trial told with its gaps alone is judged by them"

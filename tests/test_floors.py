@@ -22,7 +22,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "reason": (
         *("marks", "evidence", "effects", "admission"),
         *("contracts", "documents", "kinds", "identities", "prompts", "space", "grading", "miniature"),
-        *("samples", "bounds", "spread", "bias", "deviations", "decide", "parts", "components"),
+        *("samples", "bounds", "spread", "bias", "deviations", "excess", "decide", "parts", "components"),
         *("plan", "forecast", "labelled", "calibration"),
     ),
     "rooms": ("engines", "benchmarks", "sandbox", "judges", "proposers", "exporters", "report", "store"),
@@ -46,7 +46,7 @@ ANNEXES = {"database": "store"}
 EVERYWHERE = tuple(room for rooms in FLOORS.values() for room in rooms)
 GUESTS: dict[str, tuple[str, ...]] = {
     "numpy": EVERYWHERE,
-    "scipy": ("bounds", "spread", "bias", "deviations", "components", "decide", "forecast", "calibration"),
+    "scipy": ("bounds", "spread", "bias", "deviations", "excess", "components", "decide", "forecast", "calibration"),
     "yaml": ("documents", "engines", "exporters"),
     "pydantic": ("settings", "config", "proposers"),
     "openai": ("engines",),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from defender.contracts import Judge
 from defender.identities import NO_PERSONA, paper_identities
-from defender.plan import Panel, cells, request_for, reveal, sampling_seed
+from defender.plan import Ladder, Panel, cells, request_for, reveal, sampling_seed
 from defender.records import Axis, Candidate, Grade, Identity, Item, Response, Sampling, Split
 
 PLAIN = Candidate("You are a helpful assistant.")
@@ -113,6 +113,15 @@ def test_the_first_share_keeps_everything_but_the_items() -> None:
     assert {name: len(kept) for name, kept in part.items.items()} == {"sums": 4, "riddles": 3}
     assert (part.split, part.identities, part.repeats, part.reference) == ("search", (MAN, WOMAN), 2, NO_PERSONA)
     assert PANEL.first(1.0) == PANEL
+
+
+def test_a_ladder_says_what_its_finals_may_cost_with_the_baseline_beside_them() -> None:
+    ladder = Ladder((0.25, 0.5, 1.0), (4, 2))
+    cells = [PANEL.first(share).cells_per_candidate for share in ladder.shares]
+    assert ladder.race == 1
+    assert ladder.cost(PANEL, 64) == 5 * (cells[1] - cells[0]) + 3 * (cells[2] - cells[1])
+    assert ladder.cost(PANEL, 1) == 2 * (cells[2] - cells[0]), "no more than there are candidates"
+    assert Ladder((0.5, 1.0)).cost(PANEL, 64) == 0
 
 
 @pytest.mark.parametrize(

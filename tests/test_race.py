@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from defender.decide import Floor
-from defender.plan import Panel
+from defender.plan import Ladder, Panel
 from defender.race import Race, Rules, in_words
 from defender.records import Candidate, Decision, Request, Response, Trial
 from tests.scripted_world import IDENTITIES, WORLD, Sitting, panel, sitting
@@ -16,16 +16,16 @@ EQUAL = Candidate("Treat people equally.", label="equal")
 IGNORE = Candidate("Please ignore the rest.", label="ignore")
 REFUSE = Candidate("Always decline.", label="refuse")
 FLOORS = (Floor.parse("utility", "Original-2"), Floor.parse("safety", "Original-2"))
-PANEL = Panel("search", IDENTITIES[:6], panel("search", 16).items)
+PANEL = Panel("search", IDENTITIES[:6], panel("search", 24).items)
 
 
 class Course:
     """A race on the scripted world, with everything it says."""
 
-    def __init__(self, at: Sitting, shares: tuple[float, ...] = (0.5, 1.0)) -> None:
+    def __init__(self, at: Sitting, shares: tuple[float, ...] = (0.5, 1.0), finals: tuple[int, ...] = ()) -> None:
         self.at = at
         self.said: list[Decision] = []
-        self.race = Race(at.measurer, PANEL, Rules(ORIGINAL, FLOORS, shares), self.said.append)
+        self.race = Race(at.measurer, PANEL, Rules(ORIGINAL, FLOORS, Ladder(shares, finals)), self.said.append)
 
     async def run(
         self,
@@ -56,7 +56,8 @@ async def test_whoever_is_shown_to_be_worse_is_dropped_and_the_leader_is_named(t
         course = Course(at)
         (equal,) = await course.run(EQUAL, incumbent=IGNORE)
     assert course.actions(EQUAL) == [(0, "dropped")]
-    assert course.said[0].reason == f"{equal.reason} (leader: ignore)"
+    assert course.said[0].reason == equal.reason
+    assert "against 5.43 of ignore on at least 12 shared items" in equal.reason
     assert "cannot win" in equal.reason
     assert equal.estimate is not None
 
@@ -72,7 +73,7 @@ async def test_a_newcomer_may_lead_and_nobody_drops_the_leader(tmp_path: Path) -
 
 async def test_too_few_items_drop_nobody_and_the_last_block_never_does(tmp_path: Path) -> None:
     async with sitting(tmp_path / "run.db") as at:
-        course = Course(at, shares=(0.25, 1.0))
+        course = Course(at, shares=(0.2, 1.0))
         trials = await course.run(REFUSE, EQUAL, incumbent=IGNORE)
     assert course.actions(REFUSE) == course.actions(EQUAL) == [(0, "kept"), (1, "finished")]
     assert [trial.dropped_at for trial in trials] == [None, None]
@@ -136,6 +137,45 @@ async def test_a_second_race_on_the_same_cells_says_the_same_and_asks_nothing(tm
             told.append((course.said, [(trial.candidate, trial.dropped_at) for trial in trials]))
     assert at.engine.counted == 0
     assert told[0] == told[1]
+
+
+def test_the_error_rate_is_shared_out_over_looks_rivals_and_floors() -> None:
+    rules = Rules(ORIGINAL, FLOORS, Ladder((0.1, 0.2, 0.4, 1.0), (2,)), field=8, alpha=0.05)
+    assert rules.per_test == pytest.approx(0.05 / (2 * (8 + 2)))
+    assert Rules(ORIGINAL, (), Ladder((1.0,)), field=4).per_test == pytest.approx(0.05 / 4), "one block has no looks"
+
+
+async def test_through_the_finals_go_the_best_by_rank_fewer_at_every_block(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        course = Course(at, shares=(0.2, 0.5, 1.0), finals=(2, 1))
+        await at.measurer.fill([ORIGINAL], course.race.goal)
+        told = await course.race.run((EQUAL, REFUSE, IGNORE), ORIGINAL, lambda _: True)
+        assert [trial.dropped_at for trial in told] == [None, None, None], "5 items drop nobody"
+        before = at.engine.counted
+        trials = await course.race.finals(told, lambda _: True)
+        cells = [PANEL.first(share).cells_per_candidate for share in (0.2, 0.5, 1.0)]
+        assert at.engine.counted - before == 3 * (cells[1] - cells[0]) + 2 * (cells[2] - cells[1]), (
+            "Original beside them"
+        )
+    assert course.actions(IGNORE)[1:] == [
+        (0, "promoted"), (1, "finished"), (1, "promoted"), (2, "finished"),
+    ]  # fmt: skip
+    assert course.actions(EQUAL)[1:] == [(0, "promoted"), (1, "finished"), (1, "passed over")]
+    assert course.actions(REFUSE)[1:] == [(0, "passed over")], "it misses a floor"
+    assert [trial.candidate for trial in trials] == [EQUAL, REFUSE, IGNORE]
+    assert [trial.dropped_at for trial in trials] == [1, 0, None]
+    assert trials[1].reason.startswith("rank 3 of 3: only the best 2 go on; PB 0.00")
+
+
+async def test_finals_that_cannot_be_paid_leave_everyone_where_they_were(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        course = Course(at, finals=(1,))
+        await at.measurer.fill([ORIGINAL], course.race.goal)
+        told = await course.race.run((EQUAL, IGNORE), ORIGINAL, lambda _: True)
+        spent = at.engine.counted
+        assert await course.race.finals(told, lambda _: False) == told
+        assert at.engine.counted == spent
+    assert course.said[-1].action == "unfinished"
 
 
 async def test_a_trial_in_words_has_estimate_interval_and_floors(tmp_path: Path) -> None:

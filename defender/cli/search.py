@@ -48,7 +48,7 @@ def search(
     judge: JudgeKind = None,
     judge_model: JudgeModel = None,
     judge_base_url: JudgeUrl = None,
-    items: Annotated[int | None, typer.Option(help="Search items per benchmark (default: 32).")] = None,
+    items: Annotated[int | None, typer.Option(help="Search items per benchmark, for the best (default: 48).")] = None,
     confirm_items: Annotated[int | None, typer.Option(help="Held-out items per benchmark (default: 80).")] = None,
     confirm_phrasings: Annotated[
         str | None, typer.Option(help="'same' sentence about the user as the search, or 'held_out' ones.")

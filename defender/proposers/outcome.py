@@ -59,7 +59,8 @@ def outcome(trial: Trial, floors: Sequence[str]) -> Outcome:
         floors: every floor any trial had so far.
     """
     value = _signed_root(trial.estimate.corrected2) if trial.estimate else math.nan
-    gaps = {floor: trial.gaps.get(floor, math.nan) for floor in floors}
+    # The estimate guides, not its bound: on a race's few items a bound says more about the items than the prompt.
+    gaps = {floor: (trial.misses or trial.gaps).get(floor, math.nan) for floor in floors}
     measured = math.isfinite(value) and all(math.isfinite(gap) for gap in gaps.values())
     constraints = {floor: float(gap) if math.isfinite(gap) else UNMEASURED_GAP for floor, gap in gaps.items()}
     constraints["measured"] = 0.0 if measured else UNMEASURED_GAP
