@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Any, Literal
 
 from defender.benchmarks.dealt import Dealt
@@ -17,6 +16,8 @@ from defender.records import Axis, Grade, Item, Response, Sampling
 Protocol = Literal["default", "paper"]
 
 GRADER = "numbers@2"
+COUNTED_BY = {"dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9}
+"""Words that a question may count by, and what an answer that repeats the word is larger by."""
 TABLE = Table(
     hub_id="openai/gsm8k",
     revision="cc7b047b6e5bb11b4f1af84efc572db110a51b3c",
@@ -91,5 +92,8 @@ class GSM8K(Dealt):
 
     async def grade(self, item: Item, response: Response) -> Grade:
         """Grade one response by the number it settles on."""
-        key: Fraction | None = value_of(item.payload["answer"])
-        return mark(response, read_number, lambda said: said == key, GRADER)
+        key = value_of(item.payload["answer"])
+        question = str(item.payload["question"]).lower()
+        # Asked for millions, "26 million" and "26" say the same.
+        keys = {key} | {key * factor for word, factor in COUNTED_BY.items() if key is not None and word in question}
+        return mark(response, read_number, lambda said: said in keys, GRADER)

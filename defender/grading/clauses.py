@@ -6,14 +6,15 @@ import re
 from fractions import Fraction
 from itertools import pairwise
 
-from defender.grading.amounts import NUMBER, amount
+from defender.grading.amounts import NUMBER, amount, joined
 
 EQUALS = re.compile(r"=>|=|≈")
 FORWARD = re.compile(
-    r"[,;]\s*(?:and\s+)?(?:so|therefore|thus|hence|then)\b|\b(?:which|that) (?:is|means|gives|leaves|makes|equals|"
-    r"totals|comes to|amounts to|rounds? (?:up |down )?to)\b|\bfor a total of\b|"
-    r",\s*(?:and )?(?:giving|making|leaving|bringing)\b|\b(?:totall?ing|resulting in|rounds? (?:up |down )?to|"
-    r"rounded (?:up |down )?to|equals|amounts to|comes (?:out )?to|adds? up to)\b",
+    r"[,;]\s*(?:and\s+)?(?:so|therefore|thus|hence|then|meaning)\b|"
+    r"\b(?:which|that) is(?=\W{1,3}(?:about |approximately |exactly |equal to |a total of |worth )?[-\d(])|"
+    r"\b(?:which|that) (?:means|gives|leaves|makes|equals|totals|comes to|amounts to|rounds? (?:up |down )?to)\b|"
+    r"\bfor a total of\b|,\s*(?:and )?(?:giving|making|leaving|bringing)\b|\b(?:totall?ing|resulting in|"
+    r"rounds? (?:up |down )?to|rounded (?:up |down )?to|equals|amounts to|comes (?:out )?to|adds? up to)\b",
     re.I,
 )
 _REASON = re.compile(
@@ -23,14 +24,22 @@ _REASON = re.compile(
     re.I | re.S,
 )
 _PARENTHESES = re.compile(r"\([^()\n]{0,200}\)")
-_CLOCK = re.compile(r"(?<![\d:])\d{1,2}:\d{2}(?:\s*[ap]\.?\s?m\b\.?)?|\b\d{1,2}\s*[ap]\.?m\b\.?", re.I)
+_CLOCK = re.compile(
+    r"(?<![\d:])(?<!=)(?<!= )\d{1,2}:\d{2}(?!\d)(?:\s*[ap]\.?\s?m\b\.?)?|(?<!=)(?<!= )\b\d{1,2}\s*[ap]\.?m\b\.?", re.I
+)
+_IS_ANSWER = re.compile(
+    rf"({NUMBER.pattern})(?:\s+[a-z]+)?\s+is (?:the|our|my) (?:final |correct |right )?answer\b", re.I
+)
 _ASIDE = re.compile(
     r"\b(?:from|by|at|in|over|with|within|during|per|every|each|than|not|out of|of (?:the|his|her|their|its|these|"
     r"those|all)|after|on|among|between|into|starting with)(?:\s+(?:\w+ing|the|her|his|their|its|a|all|those|these|"
     r"first|last|only|another|original|initial|remaining|total|other)){0,3}\s+$",
     re.I,
 )
-_PURPOSE = re.compile(r"\bto\s+[a-z]{2,12}\s+(?:(?:the|his|her|their|its|all|those)\s+){0,2}$", re.I)
+_PURPOSE = re.compile(
+    r"\bto\s+[a-z]{2,12}\s+(?:(?:down|up|back|out|off|over|away|to|at|from|of)\s+){0,2}(?:(?:the|his|her|their|its|all|those)\s+){0,2}$",
+    re.I,
+)
 _FOR = re.compile(r"\bfor\s+$", re.I)
 _BESIDE = re.compile(r"^\s*(?:[a-z]+\s+)?(?:and|,|or|&|\*|x|times)\s*$", re.I)
 _NUMBERING = re.compile(r"^\W*(?:(?:step|part|case|phase)\s*\d{1,2}\s*[:.)-]+|\d{1,2}[.)])\s*(?=\D)", re.I)
@@ -53,10 +62,14 @@ def result(sentence: str, single: bool = False) -> tuple[Fraction | None, bool]:
         sentence: `numeric` text.
         single: two numbers joined by "and" are a choice as well.
     """
+    if (claimed := _IS_ANSWER.search(sentence)) is not None:
+        return amount(claimed), True
     clause = _concluding(_without_asides(sentence))
     sides = EQUALS.split(clause)
-    if len(sides) > 1 and (found := NUMBER.search(sides[-1])) is not None:
+    if len(sides) > 1 and (found := NUMBER.search(joined(sides[-1]))) is not None:
         return amount(found), True
+    if len(sides) > 1 and sides[-1].strip(" .").isalpha():  # "20 = x"
+        clause = re.split(r"\bor\b", sides[-2])[-1]
     found_all = [found for found in NUMBER.finditer(clause) if amount(found) is not None]
     if not found_all:
         return None, NUMBER.search(sentence) is not None
@@ -90,6 +103,8 @@ def _concluding(sentence: str) -> str:
         if NUMBER.search(sentence, turn.end()):
             sentence = sentence[turn.end() :]
             break
+    if EQUALS.search(sentence) is not None:
+        return sentence  # what comes out of the sum is its result, whatever clause the sum stands in
     shorter = _REASON.sub("", sentence, count=1)
     return shorter if NUMBER.search(shorter) else sentence
 

@@ -22,6 +22,7 @@ _COMMENT = re.compile(
 _CONCLUDES = re.compile(
     r"^\W*(?:so|therefore|thus|hence|finally|in (?:total|all|conclusion)|the (?:total|final|answer))\b", re.I
 )
+_DIGIT = re.compile(r"\d")
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _SENTENCE = re.compile(
     r"(?<=[^\d.\s][.!?])[ \t]+|(?<=\d[.!?])[ \t]+(?=[^a-z\d])|(?<=\.[\")])[ \t]+(?=[A-Z])|\n+|(?<=[。！？])"
@@ -46,7 +47,7 @@ def substance(text: str) -> list[str]:
 
 
 def _kept(said: list[str]) -> list[str]:
-    while said and _COURTESY.search(said[-1]):
+    while said and _COURTESY.search(said[-1]) and not _DIGIT.search(said[-1].replace("24/7", "")):
         said.pop()
     for place, sentence in enumerate(said):
         if place and _CHECK.match(sentence) and not any(_CONCLUDES.match(later) for later in said[place:]):
