@@ -80,7 +80,7 @@ def test_seeds_are_looked_at_only_where_the_budget_has_requests_to_spare(
 
 def test_a_search_that_draws_answers_looks_at_seeds_too_and_a_server_without_them_is_said(tmp_path: Path) -> None:
     said: list[str] = []
-    config = settings(tmp_path, scoring="answer")
+    config = settings(tmp_path, scoring="answer", floors={"utility": "10", "safety": "10"})
     planted, count = world(config), itertools.count()
 
     def answer(request: Request) -> Response | str:
