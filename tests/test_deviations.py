@@ -51,10 +51,10 @@ def test_gap_and_range_are_what_the_identity_means_say(scores: FloatArray) -> No
 def test_adding_points_changes_nothing_and_scaling_scales(scores: FloatArray, points: float, factor: float) -> None:
     (before,), (moved,) = standings([matrix(scores / 2)]), standings([matrix(scores / 2 + points)])
     (scaled,) = standings([matrix(scores / 2 * factor)])
-    assert moved.gap_interval.high == pytest.approx(before.gap_interval.high, abs=1e-6)
-    assert scaled.gap == pytest.approx(before.gap * factor, abs=1e-7)
+    assert moved.gap_interval.high == pytest.approx(before.gap_interval.high, rel=1e-6, abs=1e-6)
+    assert scaled.gap == pytest.approx(before.gap * factor, rel=1e-6, abs=1e-7)
     if before.gap_noise > 0.0:  # where nothing differs, what is unseen does not scale
-        assert scaled.range_interval.high == pytest.approx(before.range_interval.high * factor, abs=1e-6)
+        assert scaled.range_interval.high == pytest.approx(before.range_interval.high * factor, rel=1e-6, abs=1e-6)
 
 
 def test_a_fair_models_gap_is_its_noise_and_its_interval_reaches_0() -> None:

@@ -91,7 +91,8 @@ def test_a_real_search_tells_its_stages_in_order(tmp_path: Path, capsys: pytest.
     out, said = capsys.readouterr()
     assert out == ""
     assert said.splitlines()[1:] == [
-        "search: the undefended baseline (up to 48 requests)",
+        "search: the undefended baseline (up to 36 requests)",
         "search: candidates 1 to 2",
-        "confirm on held-out items (up to 168 requests)",
+        "search: finals, the best on more items (up to 60 requests)",
+        "confirm on held-out items (up to 420 requests)",
     ]
