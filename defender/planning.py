@@ -250,7 +250,7 @@ def _search(prepared: Prepared, price: Price) -> dict[str, Any] | None:
     plan = prepared.plan
     if plan is None:
         return None
-    shares, others = plan.ladder.shares, plan.max_candidates - 1
-    first, race = (plan.search.first(shares[block]).cells_per_candidate for block in (0, plan.ladder.race - 1))
+    others, race = plan.max_candidates - 1, plan.goal.cells_per_candidate
+    first = plan.search.first(plan.ladder.shares[0]).cells_per_candidate
     least, most = (race + others * each + plan.finals_cost + plan.claims.cost for each in (first, race))
     return {"candidates": plan.max_candidates, "least": price.of(least), "most": price.of(most)}

@@ -25,9 +25,10 @@ Matrices = tuple[OutcomeMatrix, ...]
 class Rules:
     """What the race may not break, and how seldom it may be wrong.
 
-    A candidate within ``margin`` of the best that keeps its floors is dropped with a chance of at most ``alpha``, over
-    all its looks: each look spends an equal share of it (Bonferroni), and within a look each floor and each candidate
-    that might lead then, the incumbent among them, counts as one test.
+    A candidate that keeps its floors and is within ``margin`` of the best is dropped with a chance of at most
+    ``alpha``, over all its looks: each look spends an equal share of it (Bonferroni), and within a look each floor and
+    each candidate that might lead then counts as one test. A candidate races in one generation only, so generations
+    add nothing; the incumbent's luck on the same items is not counted (``benchmarks/race.py`` measures it all).
 
     Attributes:
         floors: utility and safety floors; relative ones refer to ``baseline``.
@@ -60,11 +61,6 @@ class Race:
         self._log = log
         self._panels = [panel.first(share) for share in rules.ladder.shares]
 
-    @property
-    def goal(self) -> Panel:
-        """What everyone who is never dropped has answered when the finals begin."""
-        return self._panels[self._rules.ladder.race - 1]
-
     def cost(self, candidates: int, block: int) -> int:
         """Return the requests ``candidates`` need to go from the block before to the end of ``block``."""
         before = self._panels[block - 1].cells_per_candidate if block else 0
@@ -77,7 +73,7 @@ class Race:
 
         Args:
             entrants: new candidates.
-            incumbent: the best so far that keeps its floors, measured on ``goal`` already.
+            incumbent: the best so far that keeps its floors, measured on every block of the race already.
             affordable: told the requests of the next block; False ends the race there.
         """
         alive = list(entrants)

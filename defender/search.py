@@ -65,6 +65,11 @@ class SearchPlan:
         return Rules(self.seeds[0], self.floors, self.ladder, self.generation, self.alpha, self.margin, self.level)
 
     @property
+    def goal(self) -> Panel:
+        """What everyone that is never dropped has answered when the race ends and its finals begin."""
+        return self.search.first(self.ladder.shares[self.ladder.race - 1])
+
+    @property
     def finals_cost(self) -> int:
         """Requests the finals of the search stage may take, retries aside."""
         return self.ladder.cost(self.search, self.max_candidates)
@@ -82,9 +87,8 @@ class SearchPlan:
         Raises:
             BudgetError: it does not; says what would.
         """
-        shares = self.ladder.shares
-        one, race = (self.search.first(shares[block]).cells_per_candidate for block in (0, self.ladder.race - 1))
-        least = race + one + self.finals_cost
+        one = self.search.first(self.ladder.shares[0]).cells_per_candidate
+        least = self.goal.cells_per_candidate + one + self.finals_cost
         if least > self.search_budget:
             needed = int((least + self.claims.cost) / (1 - SLACK)) + 1
             raise BudgetError(
@@ -147,9 +151,9 @@ class Search:
         """Ask, race and tell until the candidates, the space or the search share of the budget end; return why."""
         plan, baseline = self.plan, self.plan.seeds[0]
         last, budget = plan.ladder.race - 1, self.plan.search_budget - self.plan.finals_cost
-        self._afford(race.goal.cells_per_candidate, budget)
-        self.announce("search: the undefended baseline", race.goal.cells_per_candidate)
-        await self.measurer.fill([baseline], race.goal)
+        self._afford(plan.goal.cells_per_candidate, budget)
+        self.announce("search: the undefended baseline", plan.goal.cells_per_candidate)
+        await self.measurer.fill([baseline], plan.goal)
         self._decisions(race.decision(baseline, last, "finished", in_words(race.trial(baseline, last))))
         incumbent = baseline
         while len(self._trials) < plan.max_candidates:

@@ -190,7 +190,7 @@ def _growth(
     benchmarks = list(prepared.benchmarks.values())
     admission = build_admission(settings, benchmarks, prepared.identities, watch.warn)
     return Growth(
-        writer, proposer, space, admission, build_schedule(settings), sitting.measurer, plan.search, sitting.store,
+        writer, proposer, space, admission, build_schedule(settings), sitting.measurer, plan.goal, sitting.store,
         watch.warn,
     )  # fmt: skip
 

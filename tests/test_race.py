@@ -148,7 +148,7 @@ def test_the_error_rate_is_shared_out_over_looks_rivals_and_floors() -> None:
 async def test_through_the_finals_go_the_best_by_rank_fewer_at_every_block(tmp_path: Path) -> None:
     async with sitting(tmp_path / "run.db") as at:
         course = Course(at, shares=(0.2, 0.5, 1.0), finals=(2, 1))
-        await at.measurer.fill([ORIGINAL], course.race.goal)
+        await at.measurer.fill([ORIGINAL], PANEL.first(0.2))
         told = await course.race.run((EQUAL, REFUSE, IGNORE), ORIGINAL, lambda _: True)
         assert [trial.dropped_at for trial in told] == [None, None, None], "5 items drop nobody"
         before = at.engine.counted
@@ -170,7 +170,7 @@ async def test_through_the_finals_go_the_best_by_rank_fewer_at_every_block(tmp_p
 async def test_finals_that_cannot_be_paid_leave_everyone_where_they_were(tmp_path: Path) -> None:
     async with sitting(tmp_path / "run.db") as at:
         course = Course(at, finals=(1,))
-        await at.measurer.fill([ORIGINAL], course.race.goal)
+        await at.measurer.fill([ORIGINAL], PANEL)
         told = await course.race.run((EQUAL, IGNORE), ORIGINAL, lambda _: True)
         spent = at.engine.counted
         assert await course.race.finals(told, lambda _: False) == told
