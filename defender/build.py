@@ -90,10 +90,8 @@ def in_flight(config: RunConfig) -> int:
 
 def build_proposer(config: RunConfig, space: Space) -> Proposer:
     """Build the proposer of a search. Raises ConfigError: the space is too large for an exhaustive one."""
-    name = config.search.proposer
-    if config.search.strategy == "random" or config.search.strategy == "tpe":
-        name = config.search.strategy
-    if name == "listed" or config.search.strategy == "seeds":
+    name = config.search.proposes
+    if name == "listed":
         from defender.proposers.listed import Listed
 
         return Listed(space.seed_candidates())
@@ -174,7 +172,7 @@ def prepare(config: RunConfig) -> Prepared:
         plan = build_search_plan(config, space, benchmarks, identities)
         check_strategy(config)
         plan.check_budget()
-        if config.search.proposer == "exhaustive":
+        if config.search.proposes == "exhaustive":
             build_proposer(config, space)
         return Prepared(config, benchmarks, identities, space, judging, plan=plan, pool=build_pool(config))
     panel = build_measure_panel(config, benchmarks, identities)

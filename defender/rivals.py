@@ -11,6 +11,7 @@ from defender.config import RunConfig
 from defender.contracts import Meter, Strategy
 from defender.errors import BudgetError, ConfigError
 from defender.journal import Journal
+from defender.settings import OWN_PROPOSER
 from defender.writing import build_language
 
 WRITING = ("gepa", "mipro", "copro")
@@ -24,9 +25,15 @@ def check_strategy(config: RunConfig) -> None:
     """Make sure a strategy has what it needs.
 
     Raises:
-        ConfigError: it needs a writer model. BudgetError: it needs a budget.
+        ConfigError: it needs a writer model, or another proposer is asked for than its own.
+        BudgetError: it needs a budget.
     """
     settings = config.search
+    if settings.strategy != "race" and settings.proposer not in ("tpe", OWN_PROPOSER.get(settings.strategy)):
+        raise ConfigError(
+            f"strategy '{settings.strategy}' does not take a proposer, got '{settings.proposer}': leave --proposer "
+            "out, or --strategy"
+        )
     if settings.strategy not in WRITING:
         return
     if not settings.writer.model:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -69,6 +71,9 @@ class WriterConfig(Section):
 
 
 Strategy = Literal["race", "random", "seeds", "tpe", "gepa", "mipro", "copro"]
+ProposerName = Literal["tpe", "nsga2", "random", "exhaustive", "listed"]
+OWN_PROPOSER: Mapping[Strategy, ProposerName] = MappingProxyType({"random": "random", "seeds": "listed", "tpe": "tpe"})
+"""Strategies for comparison that bring their proposer along."""
 
 
 class SearchConfig(Section):
@@ -78,7 +83,7 @@ class SearchConfig(Section):
     """"race" is this tool's own. The others are for comparison, under the same budget and the same confirm stage:
     "random", "seeds" and "tpe" measure every candidate whole; "gepa", "mipro" (MIPROv2) and "copro" rewrite whole
     prompts with the writer model and need --max-requests."""
-    proposer: Literal["tpe", "nsga2", "random", "exhaustive", "listed"] = "tpe"
+    proposer: ProposerName = "tpe"
     """"tpe", "nsga2" and "random" draw from the space with Optuna; "exhaustive" measures every text of a small
     space; "listed" measures the seeds only."""
     candidates: int = Field(64, ge=1)
@@ -98,6 +103,11 @@ class SearchConfig(Section):
     finalists: int = Field(3, ge=1)
     """Candidates that go to confirm beside the seeds."""
     writer: WriterConfig = WriterConfig()
+
+    @property
+    def proposes(self) -> ProposerName:
+        """The proposer in effect."""
+        return OWN_PROPOSER.get(self.strategy, self.proposer)
 
 
 class MeasureConfig(Section):

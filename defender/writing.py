@@ -33,8 +33,11 @@ def build_pool(config: RunConfig) -> tuple[str, ...]:
         return ()
     if writer.model and writer.pool:
         raise ConfigError("search.writer: give a model or a pool, not both")
-    if config.search.proposer == "listed":
-        raise ConfigError("a writer needs a space that grows: take another proposer than 'listed' (--proposer tpe)")
+    if config.search.proposes == "listed":
+        raise ConfigError(
+            "a writer needs a space that grows, and only the seeds are measured here: leave out --strategy seeds, or "
+            "take another proposer than 'listed' (--proposer tpe)"
+        )
     if writer.pool:
         from defender.proposers.pooled import read_pool
 

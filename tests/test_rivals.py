@@ -49,6 +49,21 @@ def test_a_writing_strategy_without_a_writer_is_refused_before_a_folder_is_made(
         prepare(strategy(tmp_path, name))
 
 
+@pytest.mark.parametrize("name", ["random", "seeds", "tpe", "gepa"])
+def test_a_strategy_with_another_proposer_than_its_own_is_refused(tmp_path: Path, name: str) -> None:
+    config = strategy(tmp_path, name)
+    both = config.model_copy(update={"search": config.search.model_copy(update={"proposer": "nsga2"})})
+    with pytest.raises(ConfigError, match=f"strategy '{name}' does not take a proposer, got 'nsga2': leave --proposer"):
+        prepare(both)
+
+
+def test_a_writer_beside_the_seeds_alone_is_refused_before_anything_is_paid(tmp_path: Path) -> None:
+    pool = tmp_path / "pool.txt"
+    pool.write_text("Weigh every word.\n")
+    with pytest.raises(ConfigError, match="only the seeds are measured here"):
+        prepare(strategy(tmp_path, "seeds", pool=str(pool)))
+
+
 def test_a_writing_strategy_without_a_budget_is_refused(tmp_path: Path) -> None:
     config = strategy(tmp_path, "gepa", model="tiny", base_url="http://127.0.0.1:9/v1")
     with pytest.raises(BudgetError, match="give --max-requests"):

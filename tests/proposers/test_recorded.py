@@ -131,20 +131,23 @@ def test_a_trial_that_seems_to_run_is_failed_on_resume(tmp_path: Path) -> None:
 
 
 TORN = """
-import sys
+import signal, sys
 from pathlib import Path
 from tests.proposers.test_recorded import measured, recorded, unmeasured
 proposer = recorded(Path(sys.argv[1]))
-while batch := proposer.ask(4):
+for _ in range(int(sys.argv[2])):
+    batch = proposer.ask(4)
     proposer.tell([*map(measured, batch[:-1]), unmeasured(batch[-1])])
     print("told", flush=True)
+signal.pause()
 """
 
 
 def test_after_kills_in_the_middle_the_study_holds_every_trial_once(tmp_path: Path) -> None:
+    rounds = SMALL_TEXTS // 4  # as far as a fast machine may come before it is killed
     for after in (2, 5):
         running = subprocess.Popen(
-            [sys.executable, "-c", TORN, str(tmp_path)],
+            [sys.executable, "-c", TORN, str(tmp_path), str(rounds)],
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[2],
             text=True,
@@ -155,7 +158,7 @@ def test_after_kills_in_the_middle_the_study_holds_every_trial_once(tmp_path: Pa
         time.sleep(0.3 * after)  # any moment will do: somewhere in the writing
         running.send_signal(signal.SIGKILL)
         running.wait()
-    proposed = play(recorded(tmp_path), rounds=SMALL_TEXTS // 4)
+    proposed = play(recorded(tmp_path), rounds)
     trials = stored(tmp_path)
     assert names(trials) == [candidate.id for candidate in proposed]
     assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.FAIL}
