@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from defender.bias import PB_AXES
-from defender.catalogue import build_benchmarks
+from defender.catalogue import build_benchmarks, own_files
 from defender.config import RunConfig
 from defender.contracts import Benchmark, Engine, GrowingProposer, Meter, Proposer
 from defender.errors import ConfigError
@@ -151,6 +151,8 @@ class Prepared:
             said["prompts"] = [prompt.digest for prompt in self.prompts]
         if self.pool:
             said["pool"] = self.pool
+        if own := own_files(self.config):
+            said["benchmarks"] = own
         return {name: digest_of(value) for name, value in said.items()}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from defender.config import RunConfig
-from defender.contracts import Benchmark
+from defender.contracts import Benchmark, Judge
 from defender.errors import ConfigError
 from defender.judging import Judging
 from defender.miniature import UTILITY_KINDS, Kind
@@ -126,6 +126,47 @@ def _check_scoring(config: RunConfig) -> None:
         )
 
 
+def is_own(name: str) -> bool:
+    """Tell whether a benchmark is named by the Python file that defines it."""
+    return name.endswith(".py") or "/" in name
+
+
+def own_files(config: RunConfig) -> dict[str, str]:
+    """Return what the files of own benchmarks say, by name as given. Raises ConfigError."""
+    said = {}
+    for name in filter(is_own, config.benchmark_names):
+        try:
+            said[name] = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read the benchmark file {name}: {error}") from None
+    return said
+
+
+def _own(name: str, judging: Judging) -> Benchmark:
+    from defender.benchmarks.own import Own, load_own
+
+    def hand(made: type[Own]) -> Judge:
+        if made.axis == "utility":
+            raise ConfigError(f"benchmark file {name}: judges read safety and over_refusal, not utility")
+        return judging.judge(made.axis, made.rubric or ("strong_reject" if made.axis == "safety" else "xstest"))
+
+    benchmark = load_own(Path(name), hand)
+    if benchmark.name in BENCHMARKS:
+        raise ConfigError(f"benchmark file {name}: '{benchmark.name}' is the name of one that ships; choose another")
+    return benchmark
+
+
+def _made(name: str, config: RunConfig, judging: Judging) -> Benchmark:
+    if is_own(name):
+        return _own(name, judging)
+    if name not in BENCHMARKS:
+        raise ConfigError(
+            f"unknown benchmark '{name}'; known benchmarks: {', '.join(BENCHMARKS)}, or the path of a Python file "
+            "that defines one"
+        )
+    return BENCHMARKS[name](config, judging)
+
+
 def build_benchmarks(config: RunConfig, judging: Judging | None = None) -> dict[str, Benchmark]:
     """Build the benchmarks by name, in order; ``judging`` hands them their judges (None: those of the config).
 
@@ -135,12 +176,12 @@ def build_benchmarks(config: RunConfig, judging: Judging | None = None) -> dict[
     """
     judges = judging or Judging(config.judging)
     _check_scoring(config)
-    for name in config.benchmark_names:
-        if name not in BENCHMARKS:
-            raise ConfigError(f"unknown benchmark '{name}'; known benchmarks: {', '.join(BENCHMARKS)}")
-    built = [BENCHMARKS[name](config, judges) for name in config.benchmark_names]
+    built = [_made(name, config, judges) for name in config.benchmark_names]
     if config.model.max_tokens is not None:
         from defender.benchmarks.limited import limited
 
         built = [limited(benchmark, config.model.max_tokens) for benchmark in built]
+    names = [benchmark.name for benchmark in built]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"the benchmark '{twice}' is asked for twice; name each once")
     return {benchmark.name: benchmark for benchmark in built}

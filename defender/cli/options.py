@@ -16,7 +16,9 @@ Alias = Annotated[
     str | None, typer.Option("--alias", help="Name that stands for the URL, so that answers survive a move.")
 ]
 Identities = Annotated[str | None, typer.Option("--identities", help="'paper' (its 31) or the path of a YAML file.")]
-Benchmarks = Annotated[str | None, typer.Option("--benchmarks", help="Comma-separated benchmark names.")]
+Benchmarks = Annotated[
+    str | None, typer.Option("--benchmarks", help="Comma-separated benchmark names, or own Python files.")
+]
 Protocol = Annotated[str | None, typer.Option("--protocol", help="'default' for decisions, 'paper' to reproduce it.")]
 Data = Annotated[str | None, typer.Option("--data", envvar="DEFENDER_DATA", help="Folder with datasets in hub layout.")]
 JudgeKind = Annotated[str | None, typer.Option("--judge", help="auto, refusal, model, guard or classifier.")]
