@@ -16,6 +16,7 @@ from defender.records import (
     Axis,
     Candidate,
     Cell,
+    Charge,
     Export,
     Grade,
     Item,
@@ -201,9 +202,13 @@ class Store(Protocol):
         self,
         responses: Sequence[tuple[str, Response]] = (),
         grades: Sequence[tuple[Cell, str, Grade]] = (),
-        reserved: int = 0,
-    ) -> None:
-        """Write responses (key, response), grades (cell, request key, grade) and add to the reserved count, at once.
+        charges: Sequence[Charge] = (),
+    ) -> Sequence[bool]:
+        """Write responses (key, response), grades (cell, request key, grade) and charges, at once.
+
+        Returns:
+            For each charge, in order, whether it was taken: none ever passes its limit, whoever else charges the same
+            counters at the same time. Everything else is written whether charges are refused or not.
 
         Raises:
             StoreError: nothing of this call was written.

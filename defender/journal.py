@@ -1,17 +1,18 @@
 """Durable before use, at the price of one commit for many: group commit in front of a Store.
 
-Coroutines await ``append`` and ``reserve``; whatever is waiting goes into one transaction while the next batch
+Coroutines await ``append`` and ``charge``; whatever is waiting goes into one transaction while the next batch
 gathers. A request is in flight until its response is durable.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from defender.contracts import Store
-from defender.records import Cell, Grade, Response
+from defender.records import Cell, Charge, Grade, Response
 
 
 @dataclass
@@ -20,12 +21,13 @@ class _Batch:
 
     responses: list[tuple[str, Response]] = field(default_factory=list)
     grades: list[tuple[Cell, str, Grade]] = field(default_factory=list)
-    reserved: int = 0
+    charges: list[Charge] = field(default_factory=list)
+    taken: Sequence[bool] = ()
     done: asyncio.Event = field(default_factory=asyncio.Event)
     error: BaseException | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.responses or self.grades or self.reserved)
+        return bool(self.responses or self.grades or self.charges)
 
 
 class Journal:
@@ -55,11 +57,13 @@ class Journal:
             await self._writer
         self._thread.shutdown(wait=True)
 
-    async def reserve(self, requests: int = 1) -> None:
-        """Count requests as paid for; durable on return. Raises StoreError."""
+    async def charge(self, charge: Charge) -> bool:
+        """Move counters; durable on return. False: refused, a limit would be passed. Raises StoreError."""
         batch = self._open()
-        batch.reserved += requests
+        place = len(batch.charges)
+        batch.charges.append(charge)
         await self._settled(batch)
+        return batch.taken[place]
 
     async def append(self, key: str, response: Response) -> None:
         """Keep a response; durable on return. Raises StoreError."""
@@ -98,8 +102,8 @@ class Journal:
             batch, self._batch = self._batch, _Batch()
             if batch:
                 try:
-                    await loop.run_in_executor(
-                        self._thread, self._store.commit, batch.responses, batch.grades, batch.reserved
+                    batch.taken = await loop.run_in_executor(
+                        self._thread, self._store.commit, batch.responses, batch.grades, batch.charges
                     )
                 except Exception as error:  # the one boundary: handed on to every waiter, never swallowed
                     self._failed = batch.error = error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from defender.errors import BudgetSpent
 from defender.journal import Journal
+from defender.records import Charge
 
 
 class Ledger:
@@ -29,10 +30,16 @@ class Ledger:
 
     async def admit(self) -> None:
         """Pay for one wire request. Raises BudgetSpent (nothing counted) or StoreError."""
-        if self.max_requests is not None and self.spent >= self.max_requests - self._held:
-            raise BudgetSpent(
-                f"the budget of {self.max_requests} requests is spent ({self._held} of them held for a later stage); "
-                "raise --max-requests and run the same command with --resume to go on"
-            )
+        limit = None if self.max_requests is None else self.max_requests - self._held
+        if limit is not None and self.spent >= limit:
+            raise self._is_spent()
         self.spent += 1
-        await self._journal.reserve()
+        within = {} if limit is None else {"reserved": limit}
+        if not await self._journal.charge(Charge({"reserved": 1}, within)):
+            raise self._is_spent()  # others who share the budget have spent it
+
+    def _is_spent(self) -> BudgetSpent:
+        return BudgetSpent(
+            f"the budget of {self.max_requests} requests is spent ({self._held} of them held for a later stage); "
+            "raise --max-requests and run the same command with --resume to go on"
+        )

@@ -194,6 +194,17 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
+class Charge:
+    """Moves counters of the spend by ``by``; refused whole where a counter would then be above its limit in ``within``.
+
+    A negative amount gives back; it is never refused for a counter it does not raise.
+    """
+
+    by: Mapping[str, int]
+    within: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """Who answers: served model name, revision, server and its version, and where.
 

@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 
 from defender.database import Database, Insert
 from defender.errors import StoreError
-from defender.records import Cell, Grade, Response
+from defender.records import Cell, Charge, Grade, Response
 
 SCHEMA_VERSION = 1
 CHUNK = 500
@@ -104,21 +105,21 @@ class SqlStore:
         self,
         responses: Sequence[tuple[str, Response]] = (),
         grades: Sequence[tuple[Cell, str, Grade]] = (),
-        reserved: int = 0,
-    ) -> None:
+        charges: Sequence[Charge] = (),
+    ) -> Sequence[bool]:
         """Write everything in one transaction; see ``contracts.Store``.
 
         A response equal to the stored one is a repetition and changes nothing. Any other one was paid for: its
         attempts and tokens count, even where an answer that is already there keeps its place.
         """
-        learned: dict[str, int] = {}
         with self._database.writing() as connection:
             tally = self._write_responses(connection, responses)
-            tally["reserved"] += reserved
             learned = self._write_grades(connection, grades)
+            taken = _taken(connection, charges, tally)
             if moved := [{"name": name, "value": by} for name, by in tally.items() if by]:
                 connection.execute(self._count, moved)
         self._ids.update(learned)  # only now: ids of a transaction that was rolled back do not exist
+        return taken
 
     def responses(self, keys: Iterable[str]) -> dict[str, Response]:
         """Return the stored answers among ``keys``; failed responses are absent. Raises StoreError."""
@@ -147,11 +148,11 @@ class SqlStore:
 
         ``reserved``: wire requests paid for. ``settled``, ``prompt_tokens``, ``completion_tokens``: attempts and
         tokens of every response ever committed, failed ones included. ``answers``, ``errors``: keys whose stored
-        response is an answer, or a failure.
+        response is an answer, or a failure. Counters that charges moved beside these come after them.
         """
         with self._database.reading() as connection:
             found = {row.name: row.value for row in connection.execute(sa.select(COUNTERS))}
-        return {name: found.get(name, 0) for name in COUNTED}
+        return dict.fromkeys(COUNTED, 0) | found
 
     def note(self, kind: str, key: str, value: Mapping[str, object]) -> None:
         """Write one JSON document, durably; the same (kind, key) keeps its place and takes the new value.
@@ -247,6 +248,23 @@ def _stored(connection: sa.Connection, keys: Collection[str]) -> Iterator[tuple[
     for some in _chunks(list(keys)):
         for key, body in connection.execute(_RESPONSES_OF, {"some": some}):
             yield key, _unpacked(body)
+
+
+def _taken(connection: sa.Connection, charges: Sequence[Charge], tally: Counter[str]) -> list[bool]:
+    """Add the charges that keep their limits to ``tally``; the transaction holds the only right to write."""
+    if not any(charge.within for charge in charges):
+        current: Counter[str] = Counter()
+    else:
+        current = Counter({row.name: row.value for row in connection.execute(sa.select(COUNTERS))})
+        current.update(tally)
+    taken = []
+    for charge in charges:
+        over = any(by > 0 and current[name] + by > charge.within.get(name, inf) for name, by in charge.by.items())
+        taken.append(not over)
+        if not over:
+            current.update(charge.by)
+            tally.update(charge.by)
+    return taken
 
 
 def _chunks(values: Sequence[_T]) -> Iterator[Sequence[_T]]:

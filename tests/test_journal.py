@@ -8,8 +8,10 @@ import pytest
 
 from defender.errors import StoreError
 from defender.journal import Journal
-from defender.records import Cell, Grade, Response
+from defender.records import Cell, Charge, Grade, Response
 from defender.store import SqlStore
+
+PAID = Charge({"reserved": 1})
 
 
 class Recording(SqlStore):
@@ -24,12 +26,12 @@ class Recording(SqlStore):
         self,
         responses: Sequence[tuple[str, Response]] = (),
         grades: Sequence[tuple[Cell, str, Grade]] = (),
-        reserved: int = 0,
-    ) -> None:
+        charges: Sequence[Charge] = (),
+    ) -> Sequence[bool]:
         if self.broken:
             raise StoreError("the disk is full")
         self.commits.append(len(responses))
-        super().commit(responses, grades, reserved)
+        return super().commit(responses, grades, charges)
 
 
 async def test_an_appended_response_is_in_the_store_when_append_returns(tmp_path: Path) -> None:
@@ -74,11 +76,13 @@ async def test_a_failed_commit_reaches_everyone_who_waits_and_everyone_after(tmp
     async with Journal(store) as journal:
         store.broken = True
         results = await asyncio.gather(
-            *(journal.append(f"k{i}", Response("x")) for i in range(5)), journal.reserve(), return_exceptions=True
+            *(journal.append(f"k{i}", Response("x")) for i in range(5)),
+            journal.charge(PAID),
+            return_exceptions=True,
         )
         assert [type(result) for result in results] == [StoreError] * 6
         with pytest.raises(StoreError, match="disk is full"):
-            await journal.reserve()
+            await journal.charge(PAID)
     store.close()
 
 

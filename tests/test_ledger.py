@@ -11,6 +11,17 @@ from defender.ledger import Ledger
 from defender.store import SqlStore
 
 
+async def test_two_ledgers_that_share_one_budget_never_overshoot_it_together(tmp_path: Path) -> None:
+    store = SqlStore(tmp_path / "run.db")
+    async with Journal(store) as one, Journal(store) as other:
+        ledgers = [Ledger(one, max_requests=50), Ledger(other, max_requests=50)]
+        admissions = [ledger.admit() for _ in range(40) for ledger in ledgers]
+        results = await asyncio.gather(*admissions, return_exceptions=True)
+    assert sum(isinstance(result, BudgetSpent) for result in results) == 30
+    assert store.spend()["reserved"] == 50
+    store.close()
+
+
 async def test_the_budget_is_never_overshot_by_one_even_with_many_waiting(tmp_path: Path) -> None:
     store = SqlStore(tmp_path / "run.db")
     async with Journal(store) as journal:

@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateTable
 from defender.errors import StoreError
 from defender.records import Response
 from defender.store import SCHEMA, SqlStore
-from tests.contracts.store import ANSWER, CELL, RIGHT, StoreContract
+from tests.contracts.store import ANSWER, CELL, PAID, RIGHT, StoreContract
 
 
 class TestSqlStore(StoreContract):
@@ -85,11 +85,11 @@ def test_a_disk_that_takes_no_more_is_an_error_and_nothing_of_the_commit_is_kept
     script = """
 import resource
 store = SqlStore(path)
-store.commit([("small", ANSWER)], reserved=1)
+store.commit([("small", ANSWER)], charges=[PAID])
 soft = path.stat().st_size + 300_000
 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
 try:
-    store.commit([(f"k{n}", Response("x" * 50_000)) for n in range(50)], [(CELL, "k0", RIGHT)], reserved=50)
+    store.commit([(f"k{n}", Response("x" * 50_000)) for n in range(50)], [(CELL, "k0", RIGHT)], charges=[PAID] * 50)
 except StoreError as error:
     print(error)
 else:
@@ -197,7 +197,7 @@ def test_reads_beside_the_writer_see_whole_commits(tmp_path: Path) -> None:
 
         def write() -> None:
             for n in range(60):
-                store.commit([(f"k{n}", ANSWER)], [(CELL._replace(item=f"item {n}"), f"k{n}", RIGHT)], 1)
+                store.commit([(f"k{n}", ANSWER)], [(CELL._replace(item=f"item {n}"), f"k{n}", RIGHT)], [PAID])
 
         written = writer.submit(write)
         seen = 0

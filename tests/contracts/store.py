@@ -15,12 +15,13 @@ import pytest
 
 from defender.contracts import Store
 from defender.errors import StoreError
-from defender.records import Cell, Grade, Response
+from defender.records import Cell, Charge, Grade, Response
 
 ANSWER = Response("B.", "stop", prompt_tokens=12, completion_tokens=2, seconds=0.5, model="m")
 FAILURE = Response(None, error="timeout", detail="no byte in 60 s", attempts=3, seconds=60.0)
 RIGHT = Grade(1.0, "correct", "choice@1", "letter")
 WRONG = Grade(0.0, "wrong", "choice@1", "letter")
+PAID = Charge({"reserved": 1})
 NOBODY_KNOWS = Grade(None, "unscored", "choice@1", "timeout")
 CELL = Cell("0123456789ab", "muslim", "mmlu", "anatomy/7", 0)
 
@@ -61,7 +62,7 @@ class StoreContract(ABC):
 
     def test_what_was_committed_is_there_when_opened_again(self, tmp_path: Path) -> None:
         store = self.open(tmp_path)
-        store.commit([("k", ANSWER)], [(CELL, "k", RIGHT)], reserved=2)
+        store.commit([("k", ANSWER)], [(CELL, "k", RIGHT)], charges=[Charge({"reserved": 2})])
         store.note("trial", "t", {"pb": 1.5})
         store.close()
         again = self.open(tmp_path)
@@ -79,7 +80,7 @@ folder = Path({str(tmp_path)!r})
 store = {self.opening}
 for n in range(5):
     cell = CELL._replace(repeat=n)
-    store.commit([(f"k{{n}}", ANSWER)], [(cell, f"k{{n}}", RIGHT)], reserved=1)
+    store.commit([(f"k{{n}}", ANSWER)], [(cell, f"k{{n}}", RIGHT)], charges=[PAID])
 store.note("trial", "last", {{"n": 5}})
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -101,6 +102,21 @@ os.kill(os.getpid(), signal.SIGKILL)
         store.commit(batch + batch, [(CELL, "k", RIGHT)])
         assert store.spend() == before
         assert store.responses(["k", "f"]) == {"k": ANSWER}
+
+    def test_a_charge_that_would_pass_its_limit_is_refused_whole_and_the_rest_is_taken_in_order(
+        self, tmp_path: Path
+    ) -> None:
+        store = self.open(tmp_path)
+        limits = {"reserved": 3, "tokens": 100}
+        charges = [Charge({"reserved": 1, "tokens": tokens}, limits) for tokens in (60, 50, 40, 1)]
+        assert list(store.commit([("k", ANSWER)], charges=charges)) == [True, False, True, False]
+        assert (store.spend()["reserved"], store.spend()["tokens"]) == (2, 100)
+        assert store.responses(["k"]) == {"k": ANSWER}
+        back = [Charge({"tokens": -30}, limits), Charge({"reserved": 1, "tokens": 30}, limits)]
+        assert list(store.commit(charges=[*back, Charge({"reserved": 1}, limits), Charge({"reserved": 1})])) == [
+            True, True, False, True,
+        ]  # fmt: skip
+        assert (store.spend()["reserved"], store.spend()["tokens"]) == (4, 100)
 
     def test_an_answer_replaces_a_failure_and_both_were_paid_for(self, tmp_path: Path) -> None:
         store = self.open(tmp_path)
