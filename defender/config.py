@@ -36,6 +36,7 @@ class RunConfig(Section):
     """One run, whole. Every field has a default: an empty file searches ``clauses.yaml`` on the embedded model."""
 
     command: Literal["search", "measure"] = "search"
+    """Set by the command that is run."""
     model: ModelConfig = ModelConfig()
     space: str = "clauses"
     """A path, or the bare name of a space that ships."""
@@ -56,7 +57,9 @@ class RunConfig(Section):
     sandbox: SandboxConfig = SandboxConfig()
     search: SearchConfig = SearchConfig()
     confirm: MeasureConfig = MeasureConfig(items=80)
+    """What claims rest on after a search: items selection never saw."""
     measure: MeasureConfig = MeasureConfig()
+    """What ``defender measure`` asks."""
     floors: Mapping[str, str] = Field(default_factory=lambda: dict(FLOORS))
     """Axis -> floor: "60" (percent) or "Original-1" (at most one point under the baseline)."""
     seed: int = Field(0, ge=0)

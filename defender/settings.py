@@ -18,9 +18,10 @@ class Section(BaseModel):
 
 
 class ModelConfig(Section):
-    """Who answers. ``name`` is "embedded", or the model name an OpenAI-compatible server serves."""
+    """Who answers."""
 
     name: str = EMBEDDED
+    """"embedded", or the model name an OpenAI-compatible server serves."""
     base_url: str | None = None
     """The server's /v1 URL. Required unless the model is embedded."""
     api_key_env: str = "OPENAI_API_KEY"

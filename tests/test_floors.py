@@ -33,7 +33,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "roof": (
         *("settings", "config", "runs", "judging", "catalogue", "layout", "formats", "writing", "rivals"),
         *("build", "seal", "session", "progress", "results", "drawn", "planning", "planned", "lines"),
-        *("delivery", "conclusion", "proof", "examination", "calibrating", "cli", "__main__"),
+        *("delivery", "conclusion", "proof", "examination", "calibrating", "schemas", "cli", "__main__"),
     ),
 }
 """From the bottom up. Within a floor a name may import only names to its left; within "rooms" none at all."""
@@ -48,7 +48,8 @@ GUESTS: dict[str, tuple[str, ...]] = {
     "numpy": EVERYWHERE,
     "scipy": ("bounds", "spread", "bias", "deviations", "excess", "components", "decide", "forecast", "calibration"),
     "yaml": ("documents", "engines", "exporters"),
-    "pydantic": ("settings", "config", "proposers"),
+    "pydantic": ("settings", "config", "schemas", "proposers"),
+    "pydantic_core": ("schemas",),
     "openai": ("engines",),
     "httpx": ("engines", "benchmarks"),
     "aiohttp": ("engines",),

@@ -14,6 +14,7 @@ from defender.cli.export import export
 from defender.cli.measure import measure
 from defender.cli.plan import plan
 from defender.cli.report import report
+from defender.cli.schema import schema
 from defender.cli.search import search
 from defender.errors import DefenderError
 
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help starts twice as fast
 )
 
-for command in (search, measure, plan, report, export, doctor, calibrate):
+for command in (search, measure, plan, report, export, doctor, calibrate, schema):
     app.command()(command)
 
 

@@ -1,0 +1,1 @@
+"""JSON Schemas of the files people write: run files, search spaces, identity sets."""
