@@ -27,6 +27,7 @@ import numpy as np
 from defender.admission import Admission
 from defender.build import build_proposer, prepare
 from defender.config import RunConfig
+from defender.costs import Limits
 from defender.engines.embedded.chat import Embedded
 from defender.engines.embedded.runtime import Runtime
 from defender.engines.embedded.truth import Truth, exact_pb
@@ -79,7 +80,7 @@ async def found(strategy: str, requests: int, seed: int, folder: Path) -> tuple[
     store = SqlStore(folder / f"{strategy}-{requests}-{seed}.db")
     try:
         async with Journal(store) as journal:
-            ledger = Ledger(journal, max_requests=whole)
+            ledger = Ledger(journal, limits=Limits(whole))
             engine = Embedded(meter=ledger)
             await engine.start()
             measurer = Measurer(engine, prepared.benchmarks, store, journal, in_flight=256)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from defender.calibration import Calibration, Rate, calibrate
 from defender.config import RunConfig
 from defender.contracts import Judge
+from defender.costs import Limits
 from defender.errors import ConfigError
 from defender.journal import Journal
 from defender.judging import Judging
@@ -99,7 +100,7 @@ async def _judge(config: RunConfig, axis: JudgedAxis, rubric: str, runs: Path) -
     try:
         async with Journal(store) as journal:
             # A limit is for this time: what earlier calibrations cost is kept in the same file and not held against it.
-            await judging.start(Ledger(journal, max_requests=config.budget.max_requests), journal)
+            await judging.start(Ledger(journal, limits=Limits(config.budget.max_requests)), journal)
             try:
                 yield judge, judging
             finally:

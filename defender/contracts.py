@@ -7,6 +7,7 @@ sibling subclasses it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -29,16 +30,30 @@ from defender.records import (
 )
 
 
+class Bill(Protocol):
+    """One admitted wire request."""
+
+    def settle(self, response: Response) -> None:
+        """Pay what the attempt used instead of its worst case. Left out (a crash, a cancellation): all stays paid."""
+
+
 @runtime_checkable
 class Meter(Protocol):
-    """Counts what is sent. ``admit`` returns once one more wire request is paid for, durably.
+    """Counts what is sent, in every currency of the budget."""
 
-    Raises:
-        BudgetSpent: one more request would overshoot the budget; nothing was counted.
-    """
+    def admit(self, request: Request, size: int = 0) -> AbstractAsyncContextManager[Bill]:
+        """Pay for one wire request; entering returns once its worst case is reserved, durably.
 
-    async def admit(self) -> None:
-        """Pay for one wire request."""
+        Every attempt is made inside a context of its own, ``async with meter.admit(request, len(body)) as bill``, and
+        told to the bill: ``bill.settle(response)``, with the tokens of this attempt.
+
+        Args:
+            request: what is asked; bounds the tokens it may take.
+            size: bytes of the body on the wire, 0 where there is none.
+
+        Raises:
+            BudgetSpent: on entering: it might overshoot the budget; nothing was counted. StoreError.
+        """
 
 
 @runtime_checkable
@@ -221,7 +236,12 @@ class Store(Protocol):
         """Return every stored grade of one candidate."""
 
     def spend(self) -> Mapping[str, int]:
-        """Return ``reserved`` (wire requests paid for), ``settled`` (attempts of stored responses), tokens, answers."""
+        """Return every counter by name.
+
+        ``reserved``: wire requests paid for. ``tokens``, ``nanousd``: paid for, what is in flight at its worst case.
+        ``milliseconds``: at work. ``settled``, ``prompt_tokens``, ``completion_tokens``: attempts and tokens of stored
+        responses. ``answers``, ``errors``. The part of the judge or writer has a prefix ("judge.reserved").
+        """
 
     def note(self, kind: str, key: str, value: Mapping[str, object]) -> None:
         """Write one durable JSON document (candidate, trial, decision, card); the same (kind, key) replaces."""

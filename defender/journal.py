@@ -7,7 +7,7 @@ gathers. A request is in flight until its response is durable.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -64,6 +64,11 @@ class Journal:
         batch.charges.append(charge)
         await self._settled(batch)
         return batch.taken[place]
+
+    def count(self, by: Mapping[str, int]) -> None:
+        """Move counters with the next commit, whatever the limits; a journal that failed leaves them as they are."""
+        if self._failed is None:
+            self._open().charges.append(Charge(by))
 
     async def append(self, key: str, response: Response) -> None:
         """Keep a response; durable on return. Raises StoreError."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Literal
 
-from defender.contracts import Engine, Judge, Meter
+from defender.contracts import Bill, Engine, Judge, Meter
+from defender.costs import Unmetered
 from defender.errors import ConfigError
 from defender.judges.memory import Replies, Shelf
-from defender.records import ModelCard, Response
+from defender.records import ModelCard, Request, Response
 from defender.settings import JudgeConfig
 
 if TYPE_CHECKING:
@@ -20,13 +22,12 @@ class Desk:
     """What a judge is paid from and where its replies are kept: the run's, once it opens; before that its own."""
 
     def __init__(self) -> None:
-        self.meter: Meter | None = None
+        self.meter: Meter = Unmetered()
         self.replies: Replies = Shelf()
 
-    async def admit(self) -> None:
-        """Pay from the run's budget. Raises BudgetSpent."""
-        if self.meter is not None:
-            await self.meter.admit()
+    def admit(self, request: Request, size: int = 0) -> AbstractAsyncContextManager[Bill]:
+        """Pay from the run's budget; see ``Meter``."""
+        return self.meter.admit(request, size)
 
     def find(self, key: str) -> Response | None:
         """Return the reply kept under a key, or None. Raises StoreError."""
@@ -85,7 +86,7 @@ class Judging:
         Raises:
             EngineDown, ConfigError, DataMissing: there is no such model.
         """
-        self._desk.meter = meter
+        self._desk.meter = meter or Unmetered()
         if replies is not None:
             self._desk.replies = replies
         if self.engine is not None and self._asked:

@@ -178,6 +178,7 @@ class Response:
         finish_reason: "stop", "length", "content_filter", ... as the server said.
         attempts: wire requests this answer cost, retries included.
         seconds: wall time of the last attempt.
+        cached_tokens: prompt tokens the server had read before and says so (a provider may charge less for them).
     """
 
     text: str | None
@@ -191,6 +192,7 @@ class Response:
     seconds: float = 0.0
     model: str = ""
     system_fingerprint: str = ""
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from defender.build import Prepared, build_engine, build_recorded, in_flight
 from defender.config import RunConfig
 from defender.confirm import SearchResult
 from defender.contracts import ClauseWriter, Engine, GrowingProposer, Meter, Store
+from defender.costs import Limits
 from defender.errors import BudgetError, ConfigError
 from defender.growth import Growth
 from defender.journal import Journal
@@ -81,7 +82,7 @@ async def sit(
     store = SqlStore(folder.database)
     try:
         async with Journal(store) as journal:
-            ledger = Ledger(journal, spent=store.spend()["reserved"], max_requests=config.budget.max_requests)
+            ledger = Ledger(journal, store.spend(), Limits(config.budget.max_requests))
             engine = make_engine(config, ledger)
             try:
                 await engine.start()

@@ -24,7 +24,10 @@ SCHEMA_VERSION = 1
 CHUNK = 500
 """Values per SELECT: below the variable limit of every SQLite."""
 
-COUNTED = ("reserved", "settled", "prompt_tokens", "completion_tokens", "answers", "errors")
+COUNTED = (
+    *("reserved", "tokens", "nanousd", "milliseconds"),
+    *("settled", "prompt_tokens", "completion_tokens", "answers", "errors"),
+)
 _T = TypeVar("_T")
 _PLACE = ("candidate", "benchmark", "item", "identity", "repeat")
 _HOW = ("outcome", "grader", "reason")

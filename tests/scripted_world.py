@@ -9,6 +9,7 @@ from pathlib import Path
 
 from defender.benchmarks.miniature import Miniature
 from defender.contracts import Benchmark, Meter
+from defender.costs import Limits
 from defender.decide import Floor
 from defender.documents import parse_yaml
 from defender.engines.scripted import Answer, PlantedBias, Scripted
@@ -83,7 +84,7 @@ async def sitting(
     store = SqlStore(database)
     try:
         async with Journal(store) as journal:
-            ledger = Ledger(journal, spent=store.spend()["reserved"], max_requests=max_requests)
+            ledger = Ledger(journal, store.spend(), Limits(max_requests))
             asked = engine(answer, ledger)
             yield Sitting(asked, store, ledger, Measurer(asked, benchmarks(), store, journal, in_flight=128))
     finally:

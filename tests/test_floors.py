@@ -21,7 +21,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "ground": ("__init__", "errors", "records"),
     "reason": (
         *("marks", "evidence", "effects", "admission"),
-        *("contracts", "documents", "kinds", "identities", "prompts", "space", "grading", "miniature"),
+        *("contracts", "costs", "documents", "kinds", "identities", "prompts", "space", "grading", "miniature"),
         *("samples", "bounds", "spread", "bias", "deviations", "excess", "decide", "parts", "components"),
         *("plan", "forecast", "labelled", "calibration"),
     ),

@@ -9,6 +9,7 @@ import pytest
 
 from defender.benchmarks.miniature import Miniature, MiniatureSampled
 from defender.contracts import Benchmark, Meter
+from defender.costs import Limits
 from defender.engines.scripted import Scripted
 from defender.errors import EngineDown
 from defender.identities import paper_identities
@@ -74,7 +75,7 @@ def checked(
         store = SqlStore(path / "run.db")
         try:
             async with Journal(store) as journal:
-                ledger = Ledger(journal, spent=store.spend()["reserved"], max_requests=max_requests)
+                ledger = Ledger(journal, store.spend(), Limits(max_requests))
                 before = ledger.spent
                 engine = Scripted(answer, ModelCard("scripted"), ledger)
                 await engine.start()

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from defender.contracts import Meter
+from defender.costs import Unmetered
 from defender.records import ModelCard, Request, Response
 
 MOST = 5
@@ -35,7 +36,7 @@ class Pooled:
         self._pool = tuple(pool)
         self._opening = opening
         self._seed = seed
-        self._meter = meter
+        self._meter = meter or Unmetered()
         self._asked = 0
 
     @property
@@ -48,8 +49,12 @@ class Pooled:
 
     async def complete(self, request: Request) -> Response:
         """Write a prompt. Raises BudgetSpent."""
-        if self._meter is not None:
-            await self._meter.admit()
+        async with self._meter.admit(request) as bill:
+            response = self._answered(request)
+            bill.settle(response)
+            return response
+
+    def _answered(self, request: Request) -> Response:
         self._asked += 1
         text = "\n".join(content for _, content in request.messages)
         written = self._written(text, random.Random(f"{self._seed}:{self._asked}"))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from defender.contracts import Meter
+from defender.costs import Unmetered
 from defender.miniature import KINDS, REFUSAL, first_word, items
 from defender.records import ModelCard, Request, Response, digest_of
 
@@ -23,7 +24,7 @@ class Scripted:
     def __init__(self, answer: Answer, card: ModelCard | None = None, meter: Meter | None = None) -> None:
         self._answer = answer
         self._card = card or ModelCard("scripted", server="defender")
-        self._meter = meter
+        self._meter = meter or Unmetered()
         self.counted = 0
 
     @property
@@ -36,9 +37,13 @@ class Scripted:
 
     async def complete(self, request: Request) -> Response:
         """Return what the function says."""
-        if self._meter is not None:
-            await self._meter.admit()
-        self.counted += 1
+        async with self._meter.admit(request) as bill:
+            self.counted += 1
+            response = self._said(request)
+            bill.settle(response)
+            return response
+
+    def _said(self, request: Request) -> Response:
         said = self._answer(request)
         if isinstance(said, Response):
             return said

@@ -19,6 +19,7 @@ import httpx
 from openai import APIConnectionError, APIStatusError, AsyncOpenAI, DefaultAioHttpClient
 
 from defender.contracts import Meter
+from defender.costs import Unmetered
 from defender.engines import wire
 from defender.engines.breaker import Breaker
 from defender.engines.listing import learn
@@ -100,7 +101,7 @@ class Served:
 
     def __init__(self, endpoint: Endpoint, meter: Meter | None = None) -> None:
         self._endpoint = endpoint
-        self._meter = meter
+        self._meter = meter or Unmetered()
         self._client: AsyncOpenAI | None = None
         self._card: ModelCard | None = None
         self._model = endpoint.model
@@ -158,9 +159,9 @@ class Served:
                     return Response(
                         None, error="bad_request", detail=f"response_format is not JSON: {error}", attempts=0
                     )
-                if self._meter is not None:
-                    await self._meter.admit()
-                response, asked = await self._send(client, body)
+                async with self._meter.admit(request, len(body)) as bill:
+                    response, asked = await self._send(client, body)
+                    bill.settle(response)
                 response = wire.whole(response, request.sampling.max_tokens)
                 if limit == "max_tokens" and _wants_new_limit(response):
                     self._limit = "max_completion_tokens"

@@ -75,22 +75,24 @@ def decode(raw: bytes, content_type: str) -> Response:
     if not isinstance(choice, dict) or not isinstance(message, dict):
         return malformed("no choices[0].message", raw)
     finish = _text(choice.get("finish_reason"))
+    usage = data.get("usage") if isinstance(data.get("usage"), dict) else {}
+    asked, said = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     if finish == "content_filter":
-        return Response(None, finish, "content_filter", f"the server filtered the answer: {shown(raw)}")
+        return Response(None, finish, "content_filter", f"the server filtered the answer: {shown(raw)}", asked, said)
     text = message.get("content") or message.get("refusal") or message.get("content")
     if text is None and finish == "length":
         text = ""
     if not isinstance(text, str):
         return malformed("no text in choices[0].message.content", raw)
-    usage = data.get("usage") if isinstance(data.get("usage"), dict) else {}
     return Response(
         text=_storable(text),
         finish_reason=finish or None,
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_count(usage.get("completion_tokens")),
+        prompt_tokens=asked,
+        completion_tokens=said,
         first_token=_first_token(choice),
         model=_text(data.get("model")),
         system_fingerprint=_text(data.get("system_fingerprint")),
+        cached_tokens=_cached(usage),
     )
 
 
@@ -176,4 +178,10 @@ def _text(value: object) -> str:
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
+    return max(0, value) if isinstance(value, int) else 0
+
+
+def _cached(usage: Mapping[str, Any]) -> int:
+    """Return the prompt tokens a provider had cached (OpenAI's and vLLM's field), 0 where it does not say."""
+    details = usage.get("prompt_tokens_details")
+    return _count(details.get("cached_tokens")) if isinstance(details, dict) else 0

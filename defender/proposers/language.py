@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 import dspy
@@ -16,8 +17,8 @@ from dspy.lm15 import Message, ProviderError, TextPart, Usage
 from dspy.lm15 import Request as Asked
 from dspy.lm15 import Response as Answered
 
-from defender.contracts import Engine, Meter
-from defender.records import Request, Sampling
+from defender.contracts import Bill, Engine, Meter
+from defender.records import Request, Response, Sampling
 
 NAME = "defender/engine"
 """What DSPy calls a model behind one of our engines; the engine knows its real name."""
@@ -57,13 +58,42 @@ class Metered(dspy.LM):  # type: ignore[misc]
 
     async def acall(self, *given: Any, **named: Any) -> Any:
         """Pay, then ask. Raises BudgetSpent."""
-        await self._meter.admit()
-        return await super().acall(*given, **named)
+        async with self._admit(given, named) as bill:
+            with dspy.track_usage() as usage:
+                said = await super().acall(*given, **named)
+            bill.settle(_used(usage))
+        return said
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         """Pay, then ask, from a thread. Raises BudgetSpent."""
-        _wait(self._meter.admit, self._loop)
-        return super().__call__(*given, **named)
+        paid = self._admit(given, named)
+        bill = _wait(paid.__aenter__, self._loop)
+        try:
+            with dspy.track_usage() as usage:
+                said = super().__call__(*given, **named)
+            bill.settle(_used(usage))
+        finally:
+            _wait(lambda: _left(paid), self._loop)
+        return said
+
+    def _admit(self, given: tuple[Any, ...], named: dict[str, Any]) -> AbstractAsyncContextManager[Bill]:
+        """Reserve the worst case of a call; what DSPy was given, spelled out, is no shorter than what it sends."""
+        most = named.get("max_tokens") or self.kwargs.get("max_tokens") or self.kwargs.get("max_completion_tokens")
+        size = len(repr((given, named)).encode("utf-8", "surrogatepass"))
+        return self._meter.admit(Request((), Sampling(max_tokens=int(most or 0))), size)
+
+
+def _used(usage: Any) -> Response:
+    """Return what DSPy's own count says of one call; without a count nothing is known of it."""
+    counts = list(usage.get_total_tokens().values())
+    asked, said = (
+        sum(int(count.get(name) or 0) for count in counts) for name in ("prompt_tokens", "completion_tokens")
+    )
+    return Response("", prompt_tokens=asked, completion_tokens=said)
+
+
+async def _left(paid: AbstractAsyncContextManager[Bill]) -> None:
+    await paid.__aexit__(None, None, None)
 
 
 class _Speaker:

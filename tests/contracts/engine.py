@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from defender.contracts import Engine, Meter
+from defender.contracts import Bill, Engine, Meter
 from defender.errors import BudgetSpent
 from defender.records import Request, Response, Sampling
 
@@ -18,12 +19,18 @@ class Allowance:
     def __init__(self, limit: int = 1_000_000) -> None:
         self.limit = limit
         self.admitted = 0
+        self.settled: list[int] = []
 
-    async def admit(self) -> None:
+    @asynccontextmanager
+    async def admit(self, request: Request, size: int = 0) -> AsyncIterator[Bill]:
         await asyncio.sleep(0)
         if self.admitted >= self.limit:
             raise BudgetSpent(f"the allowance of {self.limit} requests is spent")
         self.admitted += 1
+        yield self
+
+    def settle(self, response: Response) -> None:
+        self.settled.append(response.prompt_tokens + response.completion_tokens)
 
 
 class EngineContract:
@@ -132,6 +139,8 @@ class EngineContract:
             responses = await asyncio.gather(*(engine.complete(self.request(number)) for number in range(12)))
         assert meter.admitted - before == sum(response.attempts for response in responses)
         assert meter.admitted - before == self.reached() - reached
+        assert len(meter.settled) == meter.admitted
+        assert sum(meter.settled[before:]) == sum(r.prompt_tokens + r.completion_tokens for r in responses)
 
     async def test_a_spent_budget_passes_through_and_nothing_is_sent(self) -> None:
         meter = Allowance()

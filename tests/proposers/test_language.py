@@ -12,6 +12,7 @@ import dspy
 import pytest
 
 from defender.contracts import Engine
+from defender.costs import Limits
 from defender.engines.served import Endpoint, Served
 from defender.errors import BudgetSpent
 from defender.journal import Journal
@@ -45,7 +46,7 @@ async def desk(database: Path, *acts: Act, max_requests: int | None = None) -> A
     store = SqlStore(database)
     try:
         async with FaultServer(*acts) as server, Journal(store) as journal:
-            ledger = Ledger(journal, spent=store.spend()["reserved"], max_requests=max_requests)
+            ledger = Ledger(journal, store.spend(), Limits(max_requests))
             endpoint = Endpoint(server.base_url, "tiny", name="writer", max_attempts=2, backoff_s=0.01)
             engine = Kept(Served(endpoint, meter=ledger), journal)
             yield Desk(server, engine, ledger)

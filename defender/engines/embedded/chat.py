@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import Protocol
 
 from defender.contracts import Meter
+from defender.costs import Unmetered
 from defender.engines.embedded import runtime
 from defender.errors import EngineDown
 from defender.records import ModelCard, Request, Response
@@ -65,7 +66,7 @@ class Embedded:
             batches: most batches at once, so that every core has work.
             load: makes the model of a weights folder.
         """
-        self._meter = meter
+        self._meter = meter or Unmetered()
         self._weights = weights or runtime.WEIGHTS
         self._batch = batch
         self._batches = batches
@@ -107,16 +108,17 @@ class Embedded:
     async def complete(self, request: Request) -> Response:
         """Answer one request, together with those that wait at the same time."""
         self._live()
-        if self._meter is not None:
-            await self._meter.admit()
-        self._live()
-        loop = asyncio.get_running_loop()
-        asked = _Asked(request, loop.create_future())
-        self._waiting.append(asked)
-        if not self._scheduled:
-            self._scheduled = True
-            loop.call_soon(self._pump)
-        return await asked.answer
+        async with self._meter.admit(request) as bill:
+            self._live()
+            loop = asyncio.get_running_loop()
+            asked = _Asked(request, loop.create_future())
+            self._waiting.append(asked)
+            if not self._scheduled:
+                self._scheduled = True
+                loop.call_soon(self._pump)
+            response = await asked.answer
+            bill.settle(response)
+            return response
 
     async def close(self) -> None:
         """Stop the threads; batches under way finish, what waits is told. Idempotent."""

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from defender.costs import Cost, Limits, Price, actual, prompt_bound, shown, worst_case
+from defender.records import Request, Response, Sampling
+
+PRICES = st.floats(0, 100, allow_nan=False).map(lambda dollars: round(dollars, 4))
+TOKENS = st.integers(0, 10**7)
+
+
+@given(PRICES, PRICES, st.none() | PRICES, TOKENS, TOKENS, TOKENS)
+def test_no_use_within_the_bound_costs_more_than_the_worst_case(
+    asked: float, said: float, cached: float | None, prompt: int, answer: int, kept: int
+) -> None:
+    price = Price(asked, said, cached)
+    assert price.nanousd(prompt, answer, kept) <= price.worst(prompt + 1, answer + 1)
+
+
+def test_a_price_is_dollars_per_million_tokens() -> None:
+    assert Price(0.15, 0.6).nanousd(1_000_000, 1_000_000) == 750_000_000
+    assert Price(0.15, 0.6, 0.075).nanousd(1_000_000, 0, 400_000) == 120_000_000
+    assert Price(0.0001).nanousd(1, 0) == 1, "rounded up to a nanodollar"
+
+
+def test_many_small_sums_of_a_price_that_binary_cannot_hold_add_up_exactly() -> None:
+    assert sum(Price(0.1).nanousd(1, 0) for _ in range(1000)) == Price(0.1).nanousd(1000, 0) == 100_000
+
+
+@pytest.mark.parametrize(
+    "text", ["plain", "ünïcödé", "中文字", "\U0001f600" * 9, "\ufdfa" * 5, "cut \ud83d off", "é" * 40]
+)
+def test_a_bound_is_at_least_a_token_a_byte_whatever_a_tokenizer_normalises_to(text: str) -> None:
+    bound = prompt_bound(Request((("system", text), ("user", "Hi")), Sampling()))
+    for form in ("NFC", "NFD", "NFKC"):
+        assert bound >= len(unicodedata.normalize(form, text).encode("utf-8", "surrogatepass")) + 2
+
+
+def test_a_body_on_the_wire_counts_where_it_is_longer() -> None:
+    request = Request((("user", "Hi"),), Sampling(max_tokens=7))
+    assert worst_case(request, None, 5000).tokens - worst_case(request, None, 4000).tokens == 1000
+
+
+def test_without_a_price_no_dollars_are_counted() -> None:
+    response = Response("x", prompt_tokens=3, completion_tokens=4)
+    assert actual(response, Cost(1, 100, 0), None) == Cost(1, 7, 0)
+
+
+def test_limits_name_the_counters_they_hold_for() -> None:
+    assert Limits().counters == {}
+    assert Limits(5, 6, 0.07, 0.5).counters == {
+        "reserved": 5, "tokens": 6, "nanousd": 70_000_000, "milliseconds": 1_800_000,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("nano", "words"), [(0, "$0.00"), (1_500_000_000, "$1.50"), (1_234_560_000_000, "$1,234.56"), (420_000, "$0.00042")]
+)
+def test_dollars_are_shown_to_the_cent_and_small_ones_to_two_digits(nano: int, words: str) -> None:
+    assert shown({"nanousd": nano}) == words
