@@ -100,7 +100,9 @@ async def _judge(config: RunConfig, axis: JudgedAxis, rubric: str, runs: Path) -
     try:
         async with Journal(store) as journal:
             # A limit is for this time: what earlier calibrations cost is kept in the same file and not held against it.
-            await judging.start(Ledger(journal, limits=Limits(config.budget.max_requests)), journal)
+            await judging.start(
+                Ledger(journal, limits=Limits(config.budget.max_requests), forgiven=store.spend()), journal
+            )
             try:
                 yield judge, judging
             finally:

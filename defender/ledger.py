@@ -68,6 +68,7 @@ class Ledger:
         paid: the store's counters when this process began.
         limits: what may be spent in all.
         clock: seconds, for the hours at work.
+        forgiven: the part of the store's counters that is not held against the limits; not in ``paid``.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class Ledger:
         paid: Mapping[str, int] = NOTHING,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
+        forgiven: Mapping[str, int] = NOTHING,
     ) -> None:
         self.journal = journal
+        self._forgiven = forgiven
         self.limits = limits or Limits()
         self._limits = self.limits.counters
         self._spent = Counter({name: paid.get(name, 0) for name in ("reserved", *RELEASED, "milliseconds")})
@@ -147,7 +150,11 @@ class Ledger:
 
     async def _granted(self, payer: str, worst: Cost) -> bool:
         """Reserve in the store; False where others who spend from the same limits were first."""
-        limits = {name: self._limits[name] - self._reserve_of(name) for name in self._limits if name != "milliseconds"}
+        limits = {
+            name: limit - self._reserve_of(name) + self._forgiven.get(name, 0)
+            for name, limit in self._limits.items()
+            if name != "milliseconds"
+        }
         self._move(worst, 1)
         self._mark()
         try:
