@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from defender.confirm import SearchResult
 from defender.runs import RunFolder
+from tests.postgres import NoPostgresError, Postgres
 from tests.stored_run import searched, settings
 
 
@@ -14,3 +17,16 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, SearchR
     """Return a finished search and what it returned; copy the folder before writing to it."""
     folder = tmp_path_factory.mktemp("stored")
     return searched(settings(folder), folder)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Return a PostgreSQL server of the tests' own; every test names schemas of its own in it."""
+    try:
+        server = Postgres()
+    except NoPostgresError as why:
+        pytest.skip(str(why))
+    try:
+        yield server
+    finally:
+        server.remove()

@@ -21,7 +21,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "ground": ("__init__", "errors", "records"),
     "reason": (
         *("marks", "evidence", "effects", "admission"),
-        *("contracts", "costs", "documents", "kinds", "identities", "prompts", "space", "grading", "miniature"),
+        *("contracts", "address", "costs", "documents", "kinds", "identities", "prompts", "space", "grading"),
+        *("miniature",),
         *("samples", "bounds", "spread", "bias", "deviations", "excess", "decide", "parts", "components"),
         *("plan", "forecast", "labelled", "calibration"),
     ),
@@ -39,9 +40,6 @@ FLOORS: dict[str, tuple[str, ...]] = {
 """From the bottom up. Within a floor a name may import only names to its left; within "rooms" none at all."""
 
 WALLED = "rooms"
-
-ANNEXES = {"database": "store"}
-"""Modules that are part of a room without being inside its folder."""
 
 EVERYWHERE = tuple(room for rooms in FLOORS.values() for room in rooms)
 GUESTS: dict[str, tuple[str, ...]] = {
@@ -92,7 +90,7 @@ def uses(house: Path) -> list[Use]:
     found = []
     for path in sorted(house.rglob("*.py")):
         parts = path.relative_to(house).with_suffix("").parts
-        room = ANNEXES.get(parts[0], parts[0])
+        room = parts[0]
         package = (house.name, *parts[:-1])
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
             for module in dict.fromkeys(modules_of(node, package, house)):
@@ -124,7 +122,7 @@ def room_of(module: str, house: Path) -> str | None:
         return None
     name = rest.partition(".")[0]
     exists = (house / name).is_dir() or (house / f"{name}.py").is_file()
-    return ANNEXES.get(name, name) if name and exists else "__init__"
+    return name if name and exists else "__init__"
 
 
 def floor_of(room: str) -> str | None:
@@ -164,7 +162,7 @@ def trespasses(house: Path) -> list[str]:
 
 def test_every_room_has_a_floor() -> None:
     modules = {path.relative_to(HOUSE).with_suffix("").parts[0] for path in HOUSE.rglob("*.py")}
-    homeless = sorted(name for name in modules if floor_of(ANNEXES.get(name, name)) is None)
+    homeless = sorted(name for name in modules if floor_of(name) is None)
     assert not homeless, f"give these a place in FLOORS: {homeless}"
 
 
@@ -195,8 +193,8 @@ def model_house(tmp_path: Path) -> Path:
         "engines/wire.py": "from ..records import Request\nimport json\n",
         "judges/__init__.py": "",
         "judges/model.py": "from defender.contracts import Engine\n",
-        "store.py": "import sqlalchemy.orm\nfrom defender.database import Database\n",
-        "database.py": "import sqlalchemy\n",
+        "store/__init__.py": "import sqlalchemy.orm\nfrom defender.store.database import Database\n",
+        "store/database.py": "import sqlalchemy\n",
         "measure.py": "from defender import bias, contracts\n",
         "search.py": "import defender.measure\n",
         "cli.py": "import typer\nimport defender.search\n",
@@ -227,8 +225,8 @@ def test_an_orderly_house_passes(model_house: Path) -> None:
         ("engines/served.py", "from .. import judges"),
         ("engines/served.py", "from ..judges import model"),
         ("engines/served.py", "import importlib\nimportlib.import_module('defender.store')"),
-        ("store.py", "from defender import engines"),
-        ("database.py", "from defender import engines"),
+        ("store/__init__.py", "from defender import engines"),
+        ("store/database.py", "from defender import engines"),
         ("judges/model.py", "try:\n    from defender import search\nexcept ImportError:\n    pass"),
         ("measure.py", "from defender.search import Race"),
         ("search.py", "from defender.cli import main"),

@@ -1,6 +1,6 @@
-"""One open database: where it is, who may write, and what its failures mean in words.
+"""A run in a SQLite file: who may write, and what its failures mean in words.
 
-SQLite files are opened with a write-ahead log and synchronous=FULL, so that a commit that returned survives kill -9 and
+The file is opened with a write-ahead log and synchronous=FULL, so that a commit that returned survives kill -9 and
 a power cut. One writer: an advisory lock beside the file, which the kernel drops when its process dies.
 """
 
@@ -13,20 +13,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any, TextIO, TypeAlias
+from typing import Any, TextIO
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from defender.errors import StoreError
+from defender.store.database import Database, Insert, T, Work, make_tables
 
 if sys.platform != "win32":
     import fcntl
-
-Insert: TypeAlias = sqlite.Insert | postgresql.Insert
-"""An INSERT that knows ON CONFLICT."""
 
 WAL_PAGES = 4000
 """Pages (16 MB) the log may hold before they are copied into the file: fewer, larger copies than SQLite's 1000."""
@@ -48,42 +46,36 @@ _ADVICE = {
 }
 
 
-class Database:
-    """A connection pool on one database, with one writer at a time. Any thread may use it."""
+class FileDatabase(Database):
+    """A connection pool on one SQLite file, with one writer at a time."""
 
-    def __init__(self, where: str | Path, *, readonly: bool, busy_seconds: float) -> None:
-        """Take the writer's lock (unless ``readonly``) and point the pool at ``where``: a SQLite path or a URL.
+    def __init__(self, path: Path, *, readonly: bool, busy_seconds: float) -> None:
+        """Take the writer's lock (unless ``readonly``) and point the pool at the file.
 
         Raises:
             StoreError: another process holds the lock, or the place is unusable.
         """
-        url = _url(where)
-        self.path = Path(url.database).resolve() if url.database and _is_sqlite(url) else None
-        self.where = str(self.path) if self.path else url.render_as_string()
+        self.path = path.resolve()
+        self.where = str(self.path)
         self._readonly = readonly
         self._turn = Lock()
         self._closed = False
         self._lock: TextIO | None = None
         with self._explained():
-            if self.path:
-                self._lock = None if readonly else _held_lock(self.path)
-                url = _readonly_url(self.path) if readonly else url.set(database=str(self.path))
-            arguments = {"timeout": busy_seconds} if self.path else {}
-            self._engine = sa.create_engine(url, connect_args=arguments)
-        if self.path:
-            sa.event.listen(self._engine, "connect", _configure)
-            sa.event.listen(self._engine, "begin", _begin)
+            self._lock = None if readonly else _held_lock(self.path)
+            url = _readonly_url(self.path) if readonly else sa.URL.create("sqlite", database=str(self.path))
+            self._engine = sa.create_engine(url, connect_args={"timeout": busy_seconds})
+        sa.event.listen(self._engine, "connect", _configure)
+        sa.event.listen(self._engine, "begin", _begin)
 
-    @contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
-        """Give a connection that sees one consistent state. Raises StoreError."""
+    def read(self, work: Work[T]) -> T:
+        """Return what ``work`` reads. Raises StoreError."""
         self._refuse_closed()
         with self._explained(), self._engine.connect() as connection:
-            yield connection
+            return work(connection)
 
-    @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
-        """Give the one writing connection; committed and durable when the block ends, untouched when it raises."""
+    def write(self, work: Work[T]) -> T:
+        """Do ``work`` in one transaction. Raises StoreError."""
         if self._readonly:
             raise StoreError(f"{self.where} was opened for reading only; open the run without readonly to write")
         with self._turn:
@@ -91,39 +83,21 @@ class Database:
             with self._explained(), self._engine.connect() as connection:
                 connection.execution_options(write=True)
                 with connection.begin():
-                    yield connection
+                    return work(connection)
 
-    def prepare(self, schema: sa.MetaData, version: int) -> None:
-        """Create the tables of ``schema`` in an empty database, or check that they are there.
+    def found(self) -> list[str]:
+        """Return the names of the tables that are there. Raises StoreError."""
+        return self.read(lambda connection: sa.inspect(connection).get_table_names())
 
-        ``schema`` has a table ``meta`` (name, value) where the version is kept.
-
-        Raises:
-            StoreError: the database belongs to something else, or to another version.
-        """
-        meta = schema.tables["meta"]
-        with self.reading() as connection:
-            tables = sa.inspect(connection).get_table_names()
-            found: str | None = None
-            if "meta" in tables:
-                found = connection.scalar(sa.select(meta.c.value).where(meta.c.name == "schema"))
-        if found == str(version):
-            return
-        if tables:
-            what = f"version {found} of a run database" if found else f"a database with tables {sorted(tables)}"
-            raise StoreError(
-                f"expected version {version} of a run database at {self.where}, got {what}; "
-                "name another run, or read this one with the release of defender that wrote it"
-            )
-        if self.path and not self._readonly:
+    def create(self, schema: sa.MetaData, version: int) -> None:
+        """Create the tables. Raises StoreError."""
+        if not self._readonly:
             self._turn_on_wal()
-        with self.writing() as connection:
-            schema.create_all(connection)
-            connection.execute(sa.insert(meta).values(name="schema", value=str(version)))
+        self.write(lambda connection: make_tables(connection, schema, version))
 
     def insert(self, table: sa.Table) -> Insert:
-        """Return an INSERT that knows ON CONFLICT in this database's dialect."""
-        return postgresql.insert(table) if self._engine.dialect.name == "postgresql" else sqlite.insert(table)
+        """Return an INSERT that knows ON CONFLICT."""
+        return sqlite.insert(table)
 
     def close(self) -> None:
         """Release connections and lock. Idempotent."""
@@ -149,7 +123,7 @@ class Database:
         """Turn what the database or the disk says into a StoreError that names path, cause and remedy."""
         try:
             yield
-        except (SQLAlchemyError, sqlite3.Error, OSError, ModuleNotFoundError) as error:
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
             name = getattr(cause, "sqlite_errorname", "")
             for prefix, (meaning, remedy) in _ADVICE.items():
@@ -158,24 +132,6 @@ class Database:
             raise StoreError(
                 f"cannot use {self.where}: {cause}; check the path and its permissions, or name another run"
             ) from error
-
-
-def _url(where: str | Path) -> sa.URL:
-    """Return the URL of a path or URL. Raises StoreError."""
-    if isinstance(where, Path) or "://" not in where:
-        return sa.URL.create("sqlite", database=str(where))
-    try:
-        url = sa.make_url(where)
-        url.get_dialect()
-    except (ArgumentError, NoSuchModuleError) as error:
-        raise StoreError(f"expected a file path or a database URL, got {where!r}: {error}") from error
-    if _is_sqlite(url) and url.database in (None, "", ":memory:"):
-        raise StoreError(f"expected a SQLite file, got {where!r}; a run in memory would not survive its process")
-    return url
-
-
-def _is_sqlite(url: sa.URL) -> bool:
-    return url.get_backend_name() == "sqlite"
 
 
 def _readonly_url(path: Path) -> sa.URL:

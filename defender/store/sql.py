@@ -1,26 +1,39 @@
-"""The run's store: every paid-for answer, every grade, the spend, and the run's documents.
-
-Names that repeat in a million cells (candidate, identity, item, grader, ...) are kept once in ``names``; cells hold
-integers. An answer is one compact JSON text, ASCII-escaped, so that NUL and lone surrogates survive in any database.
-"""
+"""The run's store: every paid-for answer, every grade, the spend, and the run's documents."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from defender.database import Database, Insert
-from defender.errors import StoreError
+from defender.address import Address, address_of
+from defender.errors import ConfigError, StoreError
 from defender.records import Cell, Charge, Grade, Response
+from defender.store.database import Database, Insert
+from defender.store.file import FileDatabase
+from defender.store.schema import (
+    COUNTERS,
+    GRADES,
+    HOW,
+    NAMES,
+    NOTES,
+    PLACE,
+    RESPONSES,
+    SCHEMA,
+    SCHEMA_VERSION,
+    compact,
+    escaped,
+    packed,
+    unescaped,
+    unpacked,
+)  # fmt: skip
+from defender.store.server import Role, ServerDatabase
 
-SCHEMA_VERSION = 1
 CHUNK = 500
 """Values per SELECT: below the variable limit of every SQLite."""
 
@@ -29,41 +42,6 @@ COUNTED = (
     *("settled", "prompt_tokens", "completion_tokens", "answers", "errors"),
 )
 _T = TypeVar("_T")
-_PLACE = ("candidate", "benchmark", "item", "identity", "repeat")
-_HOW = ("outcome", "grader", "reason")
-_compact = json.JSONEncoder(separators=(",", ":")).encode
-_DEFAULTS = tuple((f.name, f.default) for f in fields(Response))
-
-
-def _text(name: str, **options: Any) -> sa.Column[str]:
-    return sa.Column(name, sa.Text, nullable=False, **options)
-
-
-SCHEMA = sa.MetaData()
-META = sa.Table("meta", SCHEMA, _text("name", primary_key=True), _text("value"))
-COUNTERS = sa.Table(
-    "counters", SCHEMA, _text("name", primary_key=True), sa.Column("value", sa.BigInteger, nullable=False)
-)
-NAMES = sa.Table("names", SCHEMA, sa.Column("id", sa.Integer, primary_key=True), _text("text", unique=True))
-RESPONSES = sa.Table("responses", SCHEMA, _text("key", primary_key=True), sa.Column("error", sa.Text), _text("body"))
-GRADES = sa.Table(
-    "grades",
-    SCHEMA,
-    *(sa.Column(name, sa.Integer, primary_key=True, autoincrement=False) for name in _PLACE),
-    _text("request"),
-    sa.Column("score", sa.Double),
-    *(sa.Column(name, sa.Integer, nullable=False) for name in _HOW),
-    sqlite_with_rowid=False,
-)
-NOTES = sa.Table(
-    "notes",
-    SCHEMA,
-    sa.Column("id", sa.Integer, primary_key=True),
-    _text("kind"),
-    _text("key"),
-    _text("body"),
-    sa.UniqueConstraint("kind", "key"),
-)
 
 # Built once: building a statement costs more than running it on a small batch.
 _SOME: sa.BindParameter[Any] = sa.bindparam("some", expanding=True)
@@ -73,20 +51,28 @@ _NAMES_OF = sa.select(NAMES.c.id, NAMES.c.text).where(NAMES.c.id.in_(_SOME))
 
 
 class SqlStore:
-    """Implements ``Store`` on one database. Any thread may call it; on SQLite reads go on beside the writer."""
+    """Implements ``Store`` on one database. Any thread may call it; reads go on beside the writer."""
 
-    def __init__(self, where: str | Path, *, readonly: bool = False, busy_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        where: str | Path | Address,
+        *,
+        readonly: bool = False,
+        busy_seconds: float = 10.0,
+        database: Database | None = None,
+    ) -> None:
         """Open a run's database, creating it when absent.
 
         Args:
-            where: path of the SQLite file, or an SQLAlchemy URL.
+            where: the SQLite file (path or URL), or the run's address on a server.
             readonly: only read an existing run; takes no lock, so it works beside the process that writes.
-            busy_seconds: how long to wait for a foreign lock before giving up.
+            busy_seconds: how long to wait for a foreign lock on a file before giving up.
+            database: the database, opened already; it is closed with the store.
 
         Raises:
-            StoreError: another process writes to this run, the file cannot be opened, or it is not a run.
+            StoreError: another process writes to this run, the place cannot be opened, or it is not a run.
         """
-        self._database = Database(where, readonly=readonly, busy_seconds=busy_seconds)
+        self._database = database or open_database(where, "reader" if readonly else "owner", busy_seconds)
         self._ids: dict[str, int] = {}
         self._names: dict[int, str] = {}
         insert = self._database.insert
@@ -95,7 +81,7 @@ class SqlStore:
         self._keep_names = insert(NAMES).on_conflict_do_nothing(index_elements=["text"])
         grades, counters = insert(GRADES), insert(COUNTERS)
         scored = grades.excluded.score.is_not(None) | GRADES.c.score.is_(None)
-        self._keep_grades = _replacing(grades, *_PLACE, where=scored)
+        self._keep_grades = _replacing(grades, *PLACE, where=scored)
         total = {"value": COUNTERS.c.value + counters.excluded.value}
         self._count = counters.on_conflict_do_update(index_elements=["name"], set_=total)
         try:
@@ -115,30 +101,38 @@ class SqlStore:
         A response equal to the stored one is a repetition and changes nothing. Any other one was paid for: its
         attempts and tokens count, even where an answer that is already there keeps its place.
         """
-        with self._database.writing() as connection:
+
+        def work(connection: sa.Connection) -> tuple[list[bool], dict[str, int]]:
             tally = self._write_responses(connection, responses)
             learned = self._write_grades(connection, grades)
             taken = _taken(connection, charges, tally)
-            if moved := [{"name": name, "value": by} for name, by in tally.items() if by]:
+            if moved := [{"name": name, "value": by} for name, by in sorted(tally.items()) if by]:
                 connection.execute(self._count, moved)
+            return taken, learned
+
+        taken, learned = self._database.write(work)
         self._ids.update(learned)  # only now: ids of a transaction that was rolled back do not exist
         return taken
 
     def responses(self, keys: Iterable[str]) -> dict[str, Response]:
         """Return the stored answers among ``keys``; failed responses are absent. Raises StoreError."""
-        with self._database.reading() as connection:
-            return {key: kept for key, kept in _stored(connection, set(keys)) if kept.error is None}
+        wanted = set(keys)
+        return self._database.read(lambda c: {key: kept for key, kept in _stored(c, wanted) if kept.error is None})
 
     def grades(self, candidate: str) -> dict[Cell, Grade]:
         """Return every stored grade of one candidate (as named in its cells). Raises StoreError."""
-        columns = [GRADES.c[name] for name in (*Cell._fields[1:], "score", *_HOW)]
-        number = sa.select(NAMES.c.id).where(NAMES.c.text == _escaped(candidate)).scalar_subquery()
-        with self._database.reading() as connection:
+        columns = [GRADES.c[name] for name in (*Cell._fields[1:], "score", *HOW)]
+        number = sa.select(NAMES.c.id).where(NAMES.c.text == escaped(candidate)).scalar_subquery()
+
+        def work(connection: sa.Connection) -> tuple[Sequence[sa.Row[Any]], Mapping[int, str]]:
             rows = connection.execute(sa.select(*columns).where(GRADES.c.candidate == number)).all()
-            names = self._named(connection, {id_ for row in rows for id_ in (*row[:3], *row[5:])})
+            return rows, self._named(connection, {id_ for row in rows for id_ in (*row[:3], *row[5:])})
+
+        rows, names = self._database.read(work)
         shared: dict[tuple[Any, ...], Grade] = {}  # a million cells hold few different grades
         cells: dict[Cell, Grade] = {}
-        for identity, benchmark, item, repeat, *graded in rows:
+        for row in rows:
+            (identity, benchmark, item, repeat), graded = row[:4], row[4:]
             grade = shared.get(mark := tuple(graded))
             if grade is None:
                 outcome: Any = names[graded[1]]
@@ -153,8 +147,7 @@ class SqlStore:
         tokens of every response ever committed, failed ones included. ``answers``, ``errors``: keys whose stored
         response is an answer, or a failure. Counters that charges moved beside these come after them.
         """
-        with self._database.reading() as connection:
-            found = {row.name: row.value for row in connection.execute(sa.select(COUNTERS))}
+        found = self._database.read(lambda c: {row.name: row.value for row in c.execute(sa.select(COUNTERS))})
         return dict.fromkeys(COUNTED, 0) | found
 
     def note(self, kind: str, key: str, value: Mapping[str, object]) -> None:
@@ -164,15 +157,13 @@ class SqlStore:
             StoreError: nothing was written.
             TypeError: ``value`` is not made of JSON's types.
         """
-        row = {"kind": _escaped(kind), "key": _escaped(key), "body": _compact(dict(value))}
-        with self._database.writing() as connection:
-            connection.execute(self._keep_notes, row)
+        row = {"kind": escaped(kind), "key": escaped(key), "body": compact(dict(value))}
+        self._database.write(lambda connection: connection.execute(self._keep_notes, row).close())
 
     def notes(self, kind: str) -> dict[str, dict[str, object]]:
         """Return the documents of a kind by key, in order of first writing. Raises StoreError."""
-        wanted = sa.select(NOTES.c.key, NOTES.c.body).where(NOTES.c.kind == _escaped(kind)).order_by(NOTES.c.id)
-        with self._database.reading() as connection:
-            return {_unescaped(key): json.loads(body) for key, body in connection.execute(wanted)}
+        wanted = sa.select(NOTES.c.key, NOTES.c.body).where(NOTES.c.kind == escaped(kind)).order_by(NOTES.c.id)
+        return self._database.read(lambda c: {unescaped(key): json.loads(body) for key, body in c.execute(wanted)})
 
     def close(self) -> None:
         """Release the database and the writer's lock. Idempotent."""
@@ -197,7 +188,7 @@ class SqlStore:
             tally["answers" if response.error is None else "errors"] += 1
             known[key] = fresh[key] = response
         if fresh:
-            rows = [{"key": k, "error": r.error, "body": _packed(r)} for k, r in fresh.items()]
+            rows = [{"key": k, "error": r.error, "body": packed(r)} for k, r in fresh.items()]
             connection.execute(self._keep_responses, rows)
         return tally
 
@@ -225,18 +216,35 @@ class SqlStore:
         """Return the ids of ``names``, giving new ones to those without."""
         if not names:
             return {}
-        connection.execute(self._keep_names, [{"text": _escaped(name)} for name in sorted(names)])
+        connection.execute(self._keep_names, [{"text": escaped(name)} for name in sorted(names)])
         found: dict[str, int] = {}
-        for some in _chunks([_escaped(name) for name in names]):
-            found.update((_unescaped(text), id_) for text, id_ in connection.execute(_IDS_OF, {"some": some}))
+        for some in _chunks([escaped(name) for name in names]):
+            found.update((unescaped(text), id_) for text, id_ in connection.execute(_IDS_OF, {"some": some}))
         return found
 
     def _named(self, connection: sa.Connection, ids: Collection[int]) -> Mapping[int, str]:
         """Return id -> name for at least ``ids``; names never change, so they are read once."""
         for some in _chunks([id_ for id_ in ids if id_ not in self._names]):
             rows = connection.execute(_NAMES_OF, {"some": some})
-            self._names.update((id_, _unescaped(text)) for id_, text in rows)
+            self._names.update((id_, unescaped(text)) for id_, text in rows)
         return self._names
+
+
+def open_database(where: str | Path | Address, role: Role, busy_seconds: float = 10.0) -> Database:
+    """Open the database of a run. Raises StoreError."""
+    if isinstance(where, Address):
+        return ServerDatabase(where, role)
+    path = where
+    if isinstance(where, str) and where.startswith("sqlite:"):
+        path = sa.make_url(where).database or ""
+        if path in ("", ":memory:"):
+            raise StoreError(f"expected a SQLite file, got {where!r}; a run in memory would not survive its process")
+    elif isinstance(where, str) and "://" in where:
+        try:
+            return ServerDatabase(address_of(where), role)
+        except ConfigError as error:
+            raise StoreError(f"expected a file path or a database URL: {error}") from error
+    return FileDatabase(Path(path), readonly=role == "reader", busy_seconds=busy_seconds)
 
 
 def _replacing(insert: Insert, *key: str, where: sa.ColumnElement[bool] | None = None) -> Insert:
@@ -250,7 +258,7 @@ def _stored(connection: sa.Connection, keys: Collection[str]) -> Iterator[tuple[
     """Yield the stored responses among ``keys``, failed ones too."""
     for some in _chunks(list(keys)):
         for key, body in connection.execute(_RESPONSES_OF, {"some": some}):
-            yield key, _unpacked(body)
+            yield key, unpacked(body)
 
 
 def _taken(connection: sa.Connection, charges: Sequence[Charge], tally: Counter[str]) -> list[bool]:
@@ -272,26 +280,3 @@ def _taken(connection: sa.Connection, charges: Sequence[Charge], tally: Counter[
 
 def _chunks(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
     return (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))
-
-
-def _packed(response: Response) -> str:
-    """Return a response as JSON without the fields that say nothing."""
-    values = ((name, getattr(response, name), default) for name, default in _DEFAULTS)
-    return _compact({name: value for name, value, default in values if value != default})
-
-
-def _unpacked(body: str) -> Response:
-    values = json.loads(body)
-    if values.get("first_token") is not None:
-        values["first_token"] = tuple((token, logprob) for token, logprob in values["first_token"])
-    return Response(**values)
-
-
-def _escaped(name: str) -> str:
-    """Return a name as any database can hold it (JSON's escapes); plain ASCII stays as it is."""
-    return json.dumps(name)[1:-1]
-
-
-def _unescaped(text: str) -> str:
-    name: str = json.loads(f'"{text}"')
-    return name

@@ -16,7 +16,8 @@ from sqlalchemy.schema import CreateTable
 
 from defender.errors import StoreError
 from defender.records import Response
-from defender.store import SCHEMA, SqlStore
+from defender.store import SqlStore
+from defender.store.schema import SCHEMA
 from tests.contracts.store import ANSWER, CELL, PAID, RIGHT, StoreContract
 
 
@@ -37,7 +38,7 @@ class TestSqlStore(StoreContract):
 
 def run(script: str, path: Path) -> subprocess.Popen[str]:
     """Start a Python process with ``path`` and the store's names at hand; it talks over pipes."""
-    names = "from pathlib import Path; from defender.store import *; from tests.contracts.store import *"
+    names = "from pathlib import Path\nfrom defender.store import SqlStore\nfrom tests.contracts.store import *"
     return subprocess.Popen(
         [sys.executable, "-c", f"{names}\npath = Path({str(path)!r})\n{script}"],
         stdin=subprocess.PIPE,

@@ -1,0 +1,99 @@
+"""Where a run's database is when it is on a server: its URL, the run's name in it, and what of it may be shown."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+from defender.errors import ConfigError
+
+SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
+EXPECTED = "postgresql+psycopg://USER@HOST/DATABASE"
+_SECRET = ("password", "sslpassword", "passfile")
+_LONGEST = 63
+"""Bytes of a name in PostgreSQL; longer ones would be cut without a word."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """A run's place on a database server.
+
+    Attributes:
+        url: with whatever password it was given, in SQLAlchemy's spelling; never shown.
+        run: the run's name; its tables are in a schema of that name.
+    """
+
+    url: str = field(repr=False)
+    run: str
+
+    @property
+    def shown(self) -> str:
+        """The address for people: "URL#run" without a password."""
+        return f"{without_password(self.url)}#{self.run}"
+
+    @property
+    def schema(self) -> str:
+        """The run's schema: its name, cut to what PostgreSQL keeps of a name, with a digest of what was cut."""
+        name = self.run.encode()
+        if len(name) <= _LONGEST:
+            return self.run
+        digest = hashlib.sha256(name).hexdigest()[:12]
+        return f"{name[: _LONGEST - 13].decode(errors='ignore')}-{digest}"
+
+    def __str__(self) -> str:
+        return self.shown
+
+
+def is_server(where: str) -> bool:
+    """Tell whether a text names a database on a server rather than a file."""
+    return "://" in where and not where.startswith("sqlite")
+
+
+def address_of(url: str, run: str = "") -> Address:
+    """Return the address of a run: ``url`` may end in "#run", else ``run`` names it.
+
+    Raises:
+        ConfigError: not a PostgreSQL URL, no run is named, or the name is one PostgreSQL keeps for itself.
+    """
+    url, named = checked(url)
+    run = named or run
+    if not run:
+        raise ConfigError(f"which run of {without_password(url)}? Give its name after a '#': '{EXPECTED}#RUN'")
+    if run.startswith("pg_") or run in ("public", "information_schema") or "\x00" in run:
+        raise ConfigError(f"a run in a database cannot be named {run!r}: PostgreSQL keeps that name for itself")
+    return Address(url, run)
+
+
+def checked(url: str) -> tuple[str, str]:
+    """Return a database URL in SQLAlchemy's spelling, and the run named after its '#' ("" for none).
+
+    Raises:
+        ConfigError: it is not a PostgreSQL URL; what was given is shown without its password.
+    """
+    scheme, found, rest = url.strip().partition("://")
+    if not found or scheme not in SCHEMES:
+        raise ConfigError(f"store: expected {EXPECTED}, got {without_password(url)!r}")
+    try:
+        parts = urlsplit(f"postgresql+psycopg://{rest}")
+        database, _port = parts.path.strip("/"), parts.port
+    except ValueError:
+        database = ""
+    if not database or "@" in parts.fragment:
+        raise ConfigError(
+            f"store: expected {EXPECTED}, got {without_password(url)!r}, which names no database, or no port that is a "
+            "number (in a password, '/', '#' and '@' are written %2F, %23 and %40)"
+        )
+    return urlunsplit(parts._replace(fragment="")), unquote(parts.fragment)
+
+
+def without_password(url: str) -> str:
+    """Return a URL without the password that it may carry, in front of the host or among its parameters."""
+    scheme, found, rest = url.partition("://")
+    if not found:
+        return url
+    whose, at, where = rest.rpartition("@")  # the last one: nothing before it is shown but the user's name
+    who = f"{whose.partition(':')[0]}@" if at else ""
+    where, asked, parameters = where.partition("?")
+    kept = urlencode([(key, value) for key, value in parse_qsl(parameters) if key.lower() not in _SECRET])
+    return f"{scheme}://{who}{where}{asked if kept else ''}{kept}"
