@@ -124,15 +124,14 @@ class SqlStore:
         columns = [GRADES.c[name] for name in (*Cell._fields[1:], "score", *HOW)]
         number = sa.select(NAMES.c.id).where(NAMES.c.text == escaped(candidate)).scalar_subquery()
 
-        def work(connection: sa.Connection) -> tuple[Sequence[sa.Row[Any]], Mapping[int, str]]:
+        def work(connection: sa.Connection) -> tuple[Sequence[sa.Row[*tuple[Any, ...]]], Mapping[int, str]]:
             rows = connection.execute(sa.select(*columns).where(GRADES.c.candidate == number)).all()
             return rows, self._named(connection, {id_ for row in rows for id_ in (*row[:3], *row[5:])})
 
         rows, names = self._database.read(work)
         shared: dict[tuple[Any, ...], Grade] = {}  # a million cells hold few different grades
         cells: dict[Cell, Grade] = {}
-        for row in rows:
-            (identity, benchmark, item, repeat), graded = row[:4], row[4:]
+        for identity, benchmark, item, repeat, *graded in rows:
             grade = shared.get(mark := tuple(graded))
             if grade is None:
                 outcome: Any = names[graded[1]]
