@@ -8,14 +8,18 @@ from shlex import quote
 from textwrap import wrap
 from typing import Any
 
+from defender.answer import answer, fairest, where
 from defender.config import RunConfig
 from defender.delivery import document, provenance
 from defender.drawn import drawn_lines
+from defender.findings import details, raced
 from defender.formats import Surroundings, build_exporter
 from defender.kinds import LEVEL, Kinds, Standout, standouts, strange, together
-from defender.lines import WIDTH, cost_lines, floors_of, in_words, measure_lines, nobody_lines, search_lines
-from defender.records import Candidate, PBEstimate
+from defender.lines import WIDTH, cost_lines, floors_of, measure_lines, nobody_lines, search_lines
+from defender.records import Candidate, Decision, PBEstimate
 from defender.report import markdown
+from defender.report.context import Cost, ReportContext, Step
+from defender.report.page import write_page
 from defender.results import Results, Stage, read_results
 from defender.runs import RunFolder
 from defender.seal import card_in_words, card_of, same_model
@@ -54,46 +58,45 @@ def conclude(folder: RunFolder) -> tuple[list[str], dict[str, Any]]:
         ConfigError: nothing was measured yet. StoreError: the folder cannot be read or written.
     """
     results = read_results(folder)
-    paths = markdown.write_report(context(results), folder.path)
+    told = context(results)
+    page = write_page(told, folder.path)
+    paths = [*markdown.write_report(told, folder.path), page]
     prompt = _write_prompt(results)
-    lines = (
-        measure_lines(results) if folder.config.command == "measure" else search_lines(results) or [_answer(results)]
-    )
-    lines += ["", *cost_lines(results), f"run      {folder.path}", f"report   {paths[0]}"]
+    lines = measure_lines(results) if folder.config.command == "measure" else search_lines(results) or [answer(results)]
+    lines += ["", *cost_lines(results), f"run      {folder.path}", f"report   {paths[0]}", f"page     {page}"]
     if prompt:
         lines.append(f"prompt   {prompt}")
     if folder.config.model.name == EMBEDDED:
         lines += ["", *wrap(TEACHING, WIDTH, break_on_hyphens=False)]
-    return lines, document(results, _answer(results), [str(path) for path in paths], prompt)
+    return lines, document(results, answer(results), [str(path) for path in paths], prompt)
 
 
-def context(results: Results) -> markdown.ReportContext:
+def context(results: Results) -> ReportContext:
     """Return everything the report says."""
     stage = results.claims
     baseline = results.baselines[0] if results.baselines else next(iter(stage.estimates), "")
-    floors = floors_of(results, stage) if results.winner else []
-    return markdown.ReportContext(
+    best = fairest(results, stage)
+    shown, trials = results.winner or best, raced(results)
+    looked = [results.candidates[baseline]] if baseline in results.candidates else []
+    return ReportContext(
         run=results.folder.name,
-        answer=_answer(results),
+        answer=answer(results),
         winner=results.winner,
-        cost=markdown.Cost(
+        cost=Cost(
             results.spend["reserved"],
             results.spend["prompt_tokens"],
             results.spend["completion_tokens"],
             results.seconds,
         ),
         baseline=results.candidates[baseline].digest if baseline in results.candidates else "",
-        spotlight=_fairest(results, stage),
+        spotlight=best,
         selecting=results.folder.config.command == "search",
-        where=_where(results, stage),
+        where=where(results, stage),
         search=_measured(results, results.stages.get("search")),
         confirm=_measured(results, stage if stage.name != "search" else None),
         comparisons=results.comparisons,
-        floors=floors,
-        decisions=[
-            markdown.Step(d.name, STAGES.get(d.block, f"block {d.block + 1}, {d.items} items"), d.action, d.reason)
-            for d in results.decisions
-        ],
+        floors=floors_of(results, stage) if results.winner else [],
+        decisions=[_step(d) for d in results.decisions],
         identities=list(results.identities.values()),
         answers=results.answered,
         nobody=results.unnamed,
@@ -102,42 +105,18 @@ def context(results: Results) -> markdown.ReportContext:
         methods=_methods(results, stage),
         caveats=_caveats(results, stage),
         reproduce=_reproduce(results),
+        details=details(results, stage, [*looked, *([shown] if shown else [])], trials),
+        trials=trials,
     )
+
+
+def _step(one: Decision) -> Step:
+    stage = STAGES.get(one.block, f"block {one.block + 1}, {one.items} items")
+    return Step(one.name, stage, one.action, one.reason, one.items, one.block, one.candidate)
 
 
 def _measured(results: Results, stage: Stage | None) -> list[tuple[Candidate, PBEstimate]]:
     return [(results.candidates[key], found) for key, found in stage.estimates.items()] if stage else []
-
-
-def _fairest(results: Results, stage: Stage) -> Candidate | None:
-    """Return the prompt with the lowest corrected PB^2; nobody where nothing could be estimated."""
-    best = min(stage.estimates, key=lambda key: stage.estimates[key].corrected2, default=None)
-    return results.candidates[best] if best else None
-
-
-def _answer(results: Results) -> str:
-    stage = results.claims
-    if results.winner is None:
-        if results.folder.config.command == "search":
-            return "The search is not finished: no prompt has been confirmed. Run the same command again to go on."
-        fairest = _fairest(results, stage)
-        if fairest is None:
-            return "No prompt could be estimated: " + "; ".join(sorted(set(stage.failures.values())))
-        return (
-            f"Lowest estimate: {fairest.name} with PB {in_words(stage.estimates[fairest.id])}. "
-            "Nothing was selected here, so nothing is claimed beyond each row's interval."
-        )
-    found = stage.estimates[results.winner.id]
-    floors = "floors kept" if all(floor.kept for floor in floors_of(results, stage)) else "a floor is broken"
-    against = "; ".join(f"{c.baseline}: {c.verdict}" for c in results.verdicts)
-    return f"The winner has PB {in_words(found)} {_where(results, stage)}, {floors}. Against {against}."
-
-
-def _where(results: Results, stage: Stage) -> str:
-    if stage.name != "confirm":
-        return "on all items asked"
-    held_out = results.folder.config.confirm.phrasings == "held_out"
-    return "on held-out items, in held-out phrasings" if held_out else "on held-out items"
 
 
 def _voices(results: Results, stage: Stage) -> str:

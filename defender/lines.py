@@ -7,7 +7,7 @@ from textwrap import wrap
 from defender.kinds import Kinds, strange, together
 from defender.layout import build_floors
 from defender.records import Comparison, PBEstimate
-from defender.report.markdown import Floor
+from defender.report.context import Floor
 from defender.results import Results, Stage
 
 WIDTH = 100

@@ -62,6 +62,7 @@ class Results:
         card: the model's card. ``judge``: the judge model's, empty where a rule judged.
         began: when the first sitting began, seconds since 1970; None where none has ended.
         seeds: what the check of the server's seeds found (the fields of ``seeding.Seeds``), {} in older runs.
+        versions: of the libraries that matter, in the last sitting that ended.
     """
 
     folder: RunFolder
@@ -84,6 +85,7 @@ class Results:
     judge: Mapping[str, Any] = field(default_factory=dict)
     began: float | None = None
     seeds: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def claims(self) -> Stage:
@@ -148,6 +150,7 @@ def read_results(folder: RunFolder) -> Results:
             stopped=str(done.get("stopped", "")),
             began=min((float(begun) for begun in store.notes("sitting")), default=None),
             seeds=next(reversed(store.notes("seeds").values()), {}),
+            versions=_any(next(reversed(store.notes("sitting").values()), {})).get("versions", {}),
         )
     finally:
         store.close()

@@ -34,7 +34,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "roof": (
         *("settings", "config", "runs", "judging", "catalogue", "layout", "formats", "writing", "rivals"),
         *("build", "seal", "session", "progress", "results", "drawn", "planning", "planned", "lines"),
-        *("delivery", "conclusion", "proof", "examination", "calibrating", "schemas", "cli", "__main__"),
+        *("delivery", "answer", "findings", "conclusion", "proof", "examination", "calibrating", "schemas"),
+        *("cli", "__main__"),
     ),
 }
 """From the bottom up. Within a floor a name may import only names to its left; within "rooms" none at all."""
@@ -66,6 +67,8 @@ GUESTS: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("store",),
     "pandas": ("report",),
     "matplotlib": ("report",),
+    "jinja2": ("report",),
+    "markupsafe": ("report",),
     "typer": ("cli",),
     "rich": ("cli", "progress"),
 }

@@ -3,112 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from defender.errors import StoreError
-from defender.kinds import Kinds, Standout
-from defender.records import Candidate, Comparison, Identity, PBEstimate, Trial
-from defender.report import answers, tables
+from defender.kinds import Kinds
+from defender.records import Candidate
+from defender.report import answers, details, tables
+from defender.report.context import Answered, Cost, ReportContext, find
 from defender.report.figure import Cloud, after, before, write_figure
-from defender.report.tables import markdown_text, shown, to_csv, to_markdown, visible
-
-Measured = tuple[Candidate, PBEstimate]
-Answered = tuple[Candidate, Sequence[Kinds]]
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What the run cost: wire requests, tokens in and out, wall seconds, and dollars where prices are known."""
-
-    requests: int
-    prompt_tokens: int
-    completion_tokens: int
-    seconds: float
-    dollars: float | None = None
-
-
-@dataclass(frozen=True)
-class Floor:
-    """One floor of the winner: the least allowed and the measured value, in percent, and whether it was kept."""
-
-    name: str
-    least: float
-    measured: float
-    kept: bool
-
-
-@dataclass(frozen=True)
-class Step:
-    """One row of the decision log."""
-
-    candidate: str
-    stage: str
-    decision: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class ReportContext:
-    """Everything the page says; all of it can be derived again from the run's database.
-
-    Attributes:
-        run: the run's name. ``answer``: the result in plain words, one paragraph.
-        winner: the recommended prompt, or None where nothing is recommended.
-        baseline: digest of the prompt the figure shows as "before" (Original).
-        spotlight: the prompt the figure shows as "after" and the tables go into; the winner where there is one.
-        selecting: whether the run was to recommend a prompt; a plain measurement recommends nothing.
-        where: what ``confirm`` was measured on, in words ("on held-out items").
-        search, confirm: estimates by stage; claims come from ``confirm``, which selection never saw.
-        identities: whom the model was told about; those without a sentence are reference points.
-        answers: what kinds of answers each benchmark got: the winner's (confirm), or in a measurement every prompt's.
-        nobody: the same for the reference point nobody is named to. ``standouts``: identities apart from the rest.
-        paper: prompt name -> PB as published, shown beside yours.
-        methods: heading -> text (benchmark protocols, settings, seeds, versions).
-        caveats: what the numbers do not show. ``reproduce``: commands, one a line.
-    """
-
-    run: str
-    answer: str
-    winner: Candidate | None
-    cost: Cost
-    baseline: str = ""
-    spotlight: Candidate | None = None
-    selecting: bool = True
-    where: str = "on held-out items"
-    search: Sequence[Measured] = ()
-    confirm: Sequence[Measured] = ()
-    comparisons: Sequence[Comparison] = ()
-    floors: Sequence[Floor] = ()
-    trials: Sequence[Trial] = ()
-    decisions: Sequence[Step] = ()
-    identities: Sequence[Identity] = ()
-    answers: Sequence[Answered] = ()
-    nobody: Sequence[Answered] = ()
-    standouts: Sequence[Standout] = ()
-    paper: Mapping[str, float] = field(default_factory=dict)
-    methods: Mapping[str, str] = field(default_factory=dict)
-    caveats: Sequence[str] = ()
-    reproduce: Sequence[str] = ()
-
-    @property
-    def shown(self) -> Candidate | None:
-        """The prompt that figure and tables go into."""
-        return self.winner or self.spotlight
-
-    @property
-    def stage(self) -> Sequence[Measured]:
-        """The last stage that measured the prompt shown; before and after are read from the same one."""
-        return self.confirm if self.shown and _of(self.shown.digest, self.confirm) else self.search
-
-    @property
-    def measured(self) -> PBEstimate | None:
-        """The estimate of the prompt shown."""
-        found = _of(self.shown.digest, self.stage) if self.shown else None
-        return found[1] if found else None
+from defender.report.sections import located
+from defender.report.tables import duration, markdown_text, shown, to_csv, to_markdown, visible
 
 
 def write_report(context: ReportContext, into: Path) -> list[Path]:
@@ -177,9 +84,16 @@ def _frames(context: ReportContext) -> list[tuple[str, pd.DataFrame]]:
     ]
     if context.measured and context.shown:
         name = "The winner" if context.winner else markdown_text(context.shown.name)
+        several = context.details.standings.get(context.shown.digest, ())
         found.append((f"{name}, by category", tables.categories(context.measured, context.identities)))
-        found.append((f"{name}, by identity", tables.identities(context.measured, context.identities)))
+        if several:
+            found.append((f"{name}: worst and best, against chance", details.extremes(several)))
+            found.append((f"{name}, by identity", details.by_identity(context.measured, several, context.identities)))
+        else:
+            found.append((f"{name}, by identity", tables.identities(context.measured, context.identities)))
+    found.append(("PB by part", details.places(located(context), context.details.changes)))
     found += _answer_frames(context)
+    found.append(("What each clause did in the search (hints, not claims)", details.effects(context.details.effects)))
     found.append(("Trials", tables.trials(context.trials)))
     log = [
         {"prompt": step.candidate, "stage": step.stage, "decision": step.decision, "reason": step.reason}
@@ -232,13 +146,7 @@ def _prompt(winner: Candidate | None) -> list[str]:
 def _cost(cost: Cost) -> str:
     tokens = f"{cost.prompt_tokens:,} prompt and {cost.completion_tokens:,} completion tokens"
     dollars = "" if cost.dollars is None else f", ${cost.dollars:,.2f}".replace("$", "&#36;")
-    return f"**Cost:** {cost.requests:,} requests, {tokens}, {_duration(cost.seconds)}{dollars}."
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+    return f"**Cost:** {cost.requests:,} requests, {tokens}, {duration(cost.seconds)}{dollars}."
 
 
 def _method(name: str, text: str) -> str:
@@ -254,12 +162,8 @@ def _prose(text: str) -> str:
 
 def _clouds(context: ReportContext) -> list[Cloud]:
     """Return what the figure shows: the baseline and the winner, where both axes were measured."""
-    original = _of(context.baseline, context.stage)
+    original = find(context.baseline, context.stage)
     clouds = [before(original[0].name, original[1])] if original else []
     if context.shown and context.measured and context.shown.digest != context.baseline:
         clouds.append(after(context.shown.name, context.measured))
     return [cloud for cloud in clouds if {"utility", "safety"} <= cloud.estimate.axes.keys()]
-
-
-def _of(digest: str, stage: Sequence[Measured]) -> Measured | None:
-    return next((one for one in stage if one[0].digest == digest), None)

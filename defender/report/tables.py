@@ -92,19 +92,24 @@ def comparisons(found: Sequence[Comparison]) -> pd.DataFrame:
 
 
 def trials(told: Sequence[Trial]) -> pd.DataFrame:
-    """Return one row a trial: PB, the worst floor gap (<= 0 keeps every floor), where it was dropped, why it failed."""
-    rows = [
-        {
-            "Prompt": trial.candidate.name,
-            "origin": trial.candidate.origin,
-            "PB": trial.estimate.pb if trial.estimate else math.nan,
-            "worst gap": max(trial.gaps.values(), default=math.nan),
-            "dropped at": "" if trial.dropped_at is None else str(trial.dropped_at),
-            "failure": trial.failure,
-        }
-        for trial in told
-    ]
-    return frame(rows, ("Prompt", "origin", "PB", "worst gap", "dropped at", "failure"))
+    """Return one row a trial: what was measured, after which block it left, why it failed.
+
+    ``items`` are those of the smallest benchmark; the worst floor gap (<= 0 keeps every floor) where gaps are known.
+    """
+    title = interval_title([trial.estimate for trial in told if trial.estimate])
+    rows = []
+    for trial in told:
+        found = trial.estimate
+        row: dict[str, object] = {"Prompt": trial.candidate.name, "origin": trial.candidate.origin}
+        row |= {"items": min((a.items for a in found.benchmarks.values()), default=0) if found else 0}
+        row |= {"PB": found.pb if found else math.nan, title: between(found.interval) if found else ""}
+        row |= {axis: _mean(found, axis) if found else math.nan for axis in AXES}
+        row |= {"worst gap": max(trial.gaps.values(), default=math.nan)}
+        row |= {"left after block": "" if trial.dropped_at is None else str(trial.dropped_at + 1)}
+        rows.append(row | {"failure": trial.failure})
+    found_gaps = ["worst gap"] if any(trial.gaps for trial in told) else []
+    columns = ("Prompt", "origin", "items", "PB", title, *AXES, *found_gaps, "left after block", "failure")
+    return frame(rows, columns)
 
 
 def frame(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> pd.DataFrame:
@@ -123,13 +128,20 @@ def interval_title(estimates: Sequence[PBEstimate]) -> str:
     return f"{100 * levels.pop():g} % interval" if len(levels) == 1 else "interval"
 
 
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: "1 h 2 min", "2 min 3 s", "4.5 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
 def to_markdown(table: pd.DataFrame) -> str:
     """Return a GitHub table: numbers to the right, every text escaped; "(none)" for no rows."""
     if table.empty:
         return "(none)\n"
     head = [markdown_text(str(column)) for column in table.columns]
     rule = ["---:" if pd.api.types.is_numeric_dtype(table[column]) else "---" for column in table.columns]
-    body = [[markdown_text(cell) for cell in row] for row in _cells(table)]
+    body = [[markdown_text(cell) for cell in row] for row in cells(table)]
     return "".join(f"| {' | '.join(row)} |\n" for row in [head, rule, *body])
 
 
@@ -145,7 +157,7 @@ def to_csv(table: pd.DataFrame) -> str:
 
 def to_rows(table: pd.DataFrame) -> list[list[str]]:
     """Return the head and the rows as text for a terminal table; rich shows them as they are, tags included."""
-    return [[_unmarked(cell) for cell in row] for row in [[str(name) for name in table.columns], *_cells(table)]]
+    return [[_unmarked(cell) for cell in row] for row in [[str(name) for name in table.columns], *cells(table)]]
 
 
 def markdown_text(text: str) -> str:
@@ -163,7 +175,8 @@ def visible(text: str) -> str:
     return _CONTROL.sub("\ufffd", text)
 
 
-def _cells(table: pd.DataFrame) -> list[list[str]]:
+def cells(table: pd.DataFrame) -> list[list[str]]:
+    """Return the rows as text, numbers rounded; nothing is escaped yet."""
     return [[_cell(value) for value in row] for row in table.itertuples(index=False, name=None)]
 
 

@@ -17,7 +17,7 @@ from defender.records import (
     PBEstimate,
     Trial,
 )
-from defender.report.markdown import Cost, Floor, ReportContext, Step
+from defender.report.context import Cost, Floor, ReportContext, Step
 
 NASTY = "a|b\n# c `d` <script>alert(1)</script> **e** _f_ [g](javascript:h) \x1b[31mred\x07 $x$ \\| \u202e !"
 

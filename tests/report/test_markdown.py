@@ -12,7 +12,8 @@ from markdown_it.token import Token
 
 from defender.errors import StoreError
 from defender.records import Candidate
-from defender.report.markdown import Cost, ReportContext, Step, fenced, page, write_report
+from defender.report.context import Cost, ReportContext, Step
+from defender.report.markdown import fenced, page, write_report
 from tests.report.records import CONTEXT, KINDS, ORIGINAL, WINNER
 
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
