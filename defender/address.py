@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from defender.errors import ConfigError
 
@@ -31,6 +31,15 @@ class Address:
     def shown(self) -> str:
         """The address for people: "URL#run" without a password."""
         return f"{without_password(self.url)}#{self.run}"
+
+    @property
+    def inside(self) -> str:
+        """The URL of a connection for which the run's schema is the only one; holds the password."""
+        parts = urlsplit(self.url)
+        schema = self.schema.replace('"', '""').replace("\\", "\\\\").replace(" ", "\\ ")
+        said = dict(parse_qsl(parts.query))
+        said["options"] = f'{said.get("options", "")} -csearch_path="{schema}"'.strip()
+        return urlunsplit(parts._replace(query=urlencode(said, quote_via=quote)))
 
     @property
     def schema(self) -> str:

@@ -225,7 +225,9 @@ def _reproduce(results: Results) -> list[str]:
     config = results.folder.config
     asked = dict(
         _leaves(
-            config.model_dump(mode="json", exclude={"command", "prompts", "budget", "speed", *IDLE[config.command]})
+            config.model_dump(
+                mode="json", exclude={"command", "prompts", "budget", "speed", "store", *IDLE[config.command]}
+            )
         )
     )
     usual = dict(_leaves(RunConfig().model_dump(mode="json")))

@@ -1,6 +1,7 @@
 """What a run is asked to do: one frozen, checked document, and the difference between two of them.
 
-Knobs that only change speed or how long a run goes on (``speed``, ``budget``) are outside the digest.
+Knobs that only change speed or how long a run goes on (``speed``, ``budget``) are outside the digest, and so is where
+it is kept (``store``).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from defender.address import checked
 from defender.documents import Document, read_yaml
 from defender.errors import ConfigError
 from defender.settings import (
@@ -66,6 +68,10 @@ class RunConfig(Section):
     """Seeds the proposer and the draw of items."""
     budget: BudgetConfig = BudgetConfig()
     speed: SpeedConfig = SpeedConfig()
+    store: str | None = None
+    """A PostgreSQL database to keep the run in, "postgresql+psycopg://USER@HOST/DATABASE", so that workers on other
+    machines can join it; None keeps it in a file of its folder. A password is kept nowhere: give it in the URL every
+    time, or in PGPASSWORD or a PGPASSFILE."""
 
     @property
     def benchmark_names(self) -> tuple[str, ...]:
@@ -90,7 +96,7 @@ class RunConfig(Section):
 
     def decisive(self) -> dict[str, Any]:
         """Return the part that changes results, as plain JSON values; the run's digest is taken over it."""
-        whole = self.model_dump(mode="json", exclude={"budget", "speed"})
+        whole = self.model_dump(mode="json", exclude={"budget", "speed", "store"})
         whole["benchmarks"] = list(self.benchmark_names)
         whole["model"] = {key: whole["model"][key] for key in ("name", "base_url", "alias")}
         if self.model.alias:
@@ -156,6 +162,8 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
             f"a server is given ({config.model.base_url}) but not which of its models: give --model NAME, "
             "or leave --base-url out for the embedded model"
         )
+    if config.store is not None:
+        checked(config.store)
     if config.judge.base_url and config.judging.kind not in ("model", "guard"):
         raise ConfigError(
             f"a judge of kind '{config.judge.kind}' asks no server, but one is given ({config.judge.base_url}): "

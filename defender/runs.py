@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from defender import __version__
+from defender.address import Address, address_of, without_password
 from defender.config import RunConfig, differences, restore_config
 from defender.errors import ConfigError, ResumeRefused, StoreError
 from defender.records import digest_of
@@ -24,21 +25,24 @@ GUESTS = ("optuna", "openai", "ctranslate2", "datasets", "numpy", "scipy", "pand
 
 @dataclass(frozen=True)
 class RunFolder:
-    """An opened run folder."""
+    """An opened run folder; ``server`` is where the run is kept when it is not in the folder."""
 
     path: Path
     config: RunConfig
     digest: str
     resumed: bool
+    server: Address | None = None
 
     @property
-    def database(self) -> Path:
-        """The run's SQLite file."""
-        return self.path / DATABASE
+    def database(self) -> Path | Address:
+        """The run's SQLite file, or its address on a server."""
+        return self.server or self.path / DATABASE
 
     @property
     def study(self) -> str:
-        """URL of the study for optuna-dashboard: a file of its own, since the database takes one writer."""
+        """URL of the study for optuna-dashboard: a file of its own, since a SQLite file takes one writer."""
+        if self.server is not None:
+            return self.server.inside
         return f"sqlite:///{(self.path / STUDY).resolve()}"
 
     @property
@@ -71,6 +75,7 @@ def open_run(
     decisive = config.decisive() | {"contents": dict(contents or {})}
     digest = digest_of(decisive)
     path = _place(config, runs, name, digest)
+    config, server = _without_secrets(config, path)
     kept = path / CONFIG
     if kept.exists():
         before = _read(kept)
@@ -83,7 +88,7 @@ def open_run(
         asked = config.model_dump(mode="json")
         if asked != before["config"]:  # a raised budget, another speed or place: reports tell the latest
             _keep(path, before | {"config": asked})
-        return RunFolder(path, config, digest, resumed=True)
+        return RunFolder(path, config, digest, resumed=True, server=server)
     if must_exist:
         raise ConfigError(f"nothing to resume: no run at {path}; leave out --resume to start it")
     _keep(path, {
@@ -92,7 +97,7 @@ def open_run(
         "config": config.model_dump(mode="json"),
         "versions": versions(),
     })  # fmt: skip
-    return RunFolder(path, config, digest, resumed=False)
+    return RunFolder(path, config, digest, resumed=False, server=server)
 
 
 def _keep(path: Path, value: Mapping[str, Any]) -> None:
@@ -106,8 +111,8 @@ def _keep(path: Path, value: Mapping[str, Any]) -> None:
         ) from error
 
 
-def load_run(runs: Path, name: str) -> RunFolder:
-    """Open a finished or interrupted run for reading.
+def load_run(runs: Path, name: str, store: str | None = None) -> RunFolder:
+    """Open a finished or interrupted run for reading; ``store`` stands for the database's URL that it kept.
 
     Raises:
         ConfigError: there is none of that name. StoreError: its configuration cannot be read.
@@ -118,11 +123,15 @@ def load_run(runs: Path, name: str) -> RunFolder:
         raise ConfigError(f"no run '{name}' (looked for {path / CONFIG}); runs here: {', '.join(there) or 'none'}")
     kept = _read(path / CONFIG)
     try:
-        return RunFolder(path, restore_config(kept["config"]), str(kept["digest"]), resumed=True)
+        config = restore_config(kept["config"])
     except ConfigError as error:
         raise StoreError(
             f"{path / CONFIG}: {error}; damaged, or written by another release of defender: read it with that one"
         ) from error
+    if store is not None:
+        config = config.model_copy(update={"store": store})
+    config, server = _without_secrets(config, path)
+    return RunFolder(path, config, str(kept["digest"]), resumed=True, server=server)
 
 
 def versions() -> dict[str, str]:
@@ -152,6 +161,13 @@ def _place(config: RunConfig, runs: Path, name: str | None, digest: str) -> Path
         model = config.model.name.rsplit("/", 1)[-1]
         return runs / f"{config.command}-{what}-{model}-{digest[:8]}"
     return Path(name) if "/" in name else runs / name
+
+
+def _without_secrets(config: RunConfig, path: Path) -> tuple[RunConfig, Address | None]:
+    """Return the configuration without a password, and the run's address on a server, where it has one."""
+    if config.store is None:
+        return config, None
+    return config.model_copy(update={"store": without_password(config.store)}), address_of(config.store, path.name)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from defender.runs import RunFolder, versions
 from defender.seal import same_model, seal
 from defender.search import SLACK, Refresh, Search, unchanged
 from defender.seeding import COST, Seeds, check_seeds, probes
+from defender.workplace import open_store
 from defender.writing import build_admission, build_schedule, build_writer
 
 MakeEngine = Callable[[RunConfig, Meter], Engine]
@@ -75,11 +76,9 @@ async def sit(
         ResumeRefused: the model, the judge or a benchmark is not what the run began with.
         ConfigError: its context is too short for the benchmarks.
     """
-    from defender.store import SqlStore
-
     config = folder.config
     started = time.time()
-    store = SqlStore(folder.database)
+    store = open_store(folder)
     try:
         async with Journal(store) as journal:
             ledger = Ledger(journal, store.spend(), Limits(config.budget.max_requests))

@@ -87,7 +87,7 @@ def test_a_run_gives_the_same_bytes_whenever_and_wherever_it_is_exported(
     stored: tuple[RunFolder, SearchResult], tmp_path: Path
 ) -> None:
     run = copied(stored[0], tmp_path)
-    os.utime(run.database, (1, 1))
+    os.utime(run.path / "run.db", (1, 1))
     written = [deliver(each, "all", tmp_path / name).files for name, each in (("a", stored[0]), ("b", run))]
     assert len(written[0]) == len(written[1])
     for one, other in zip(*written, strict=True):

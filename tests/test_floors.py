@@ -33,7 +33,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "roof": (
         *("settings", "config", "runs", "judging", "catalogue", "layout", "formats", "writing", "rivals"),
-        *("build", "seal", "session", "progress", "results", "drawn", "planning", "planned", "lines"),
+        *("build", "seal", "workplace", "session", "progress", "results", "drawn", "planning", "planned", "lines"),
         *("delivery", "answer", "findings", "conclusion", "proof", "examination", "calibrating", "schemas"),
         *("cli", "__main__"),
     ),

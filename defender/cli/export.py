@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from defender.cli.console import print_json
-from defender.cli.options import Json, RunName, Runs
+from defender.cli.options import Json, RunName, Runs, Store
 
 FORMATS = (
     "text, json, yaml, litellm, vllm, kubernetes, openai, langchain, langfuse, prompty, dotprompt, promptfoo, mlflow, "
@@ -28,6 +28,7 @@ def export(
         Path | None,
         typer.Option("--model-template", help="vllm: the served model's folder, or its own chat template."),
     ] = None,
+    store: Store = None,
     runs: Runs = Path("runs"),
     json: Json = False,
 ) -> None:
@@ -35,7 +36,7 @@ def export(
     from defender.delivery import deliver
     from defender.runs import load_run
 
-    done = deliver(load_run(runs, run), format, into, prompt=prompt, force=force, model_template=model_template)
+    done = deliver(load_run(runs, run, store), format, into, prompt=prompt, force=force, model_template=model_template)
     if json:
         files = [{"path": f.path, "format": f.format, "sha256": f.sha256} for f in done.files]
         print_json({"files": files, "refused": dict(done.refused)})

@@ -30,6 +30,7 @@ from defender.cli.options import (
     Run,
     Runs,
     SpaceOption,
+    Store,
 )
 
 
@@ -54,6 +55,7 @@ def measure(
     max_tokens: MaxTokens = None,
     max_requests: MaxRequests = None,
     in_flight: InFlight = None,
+    store: Store = None,
     run: Run = None,
     runs: Runs = Path("runs"),
     resume: Resume = False,
@@ -69,7 +71,7 @@ def measure(
         "model.max_tokens": max_tokens, "identities": identities, "benchmarks": names(benchmarks), "protocol": protocol,
         "data": data, **judge_of(judge, judge_model, judge_base_url), "measure.items": items,
         "measure.repeats": repeats, "prompts": [str(path) for path in prompt] if prompt else None,
-        "seed": seed, "budget.max_requests": max_requests, "speed.in_flight": in_flight,
+        "seed": seed, "budget.max_requests": max_requests, "speed.in_flight": in_flight, "store": store,
     })  # fmt: skip
     prepared, folder = open_or_resume(settings, runs, run, resume)
     with watching(folder, quiet or json) as watch:

@@ -35,6 +35,12 @@ InFlight = Annotated[int | None, typer.Option("--in-flight", help="Requests awai
 Run = Annotated[str | None, typer.Option("--run", help="Run name or folder; the same command again resumes it.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an existing run; refuse to start a new one.")]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store", envvar="DEFENDER_STORE", help="Keep the run in PostgreSQL: postgresql+psycopg://USER@HOST/DATABASE."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Run name under --runs, or its folder.")]

@@ -30,6 +30,7 @@ from defender.cli.options import (
     Run,
     Runs,
     SpaceOption,
+    Store,
     Strategy,
 )
 
@@ -68,6 +69,7 @@ def search(
     max_tokens: MaxTokens = None,
     max_requests: MaxRequests = None,
     in_flight: InFlight = None,
+    store: Store = None,
     run: Run = None,
     runs: Runs = Path("runs"),
     resume: Resume = False,
@@ -87,7 +89,7 @@ def search(
         "search.finalists": finalists, "search.proposer": proposer, "search.strategy": strategy,
         "search.writer.model": writer_model, "search.writer.base_url": writer_base_url, "floors.utility": min_utility,
         "floors.safety": min_safety, "seed": seed, "budget.max_requests": max_requests,
-        "speed.in_flight": in_flight,
+        "speed.in_flight": in_flight, "store": store,
     })  # fmt: skip
     prepared, folder = open_or_resume(settings, runs, run, resume)
     with watching(folder, quiet or json) as watch:
