@@ -1,0 +1,239 @@
+"""The page in a real browser. Skipped with its reason where there is no Chromium with its driver."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from defender.conclusion import conclude
+from defender.engines.scripted import PlantedBias
+from defender.identities import paper_identities
+from defender.report.page import html
+from tests.report.test_page import HOSTILE, hostile
+from tests.stored_run import searched, settings
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DRIVER = shutil.which("chromedriver")
+QUIET = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+)  # fmt: skip
+STOPS = 400
+"""Presses of Tab after which a page that has not come round is a trap."""
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="no chromium with chromedriver on the PATH (apt-get install chromium-driver)"
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM or ""
+    for flag in (*QUIET, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.set_page_load_timeout(60)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the page of a small search over the paper's identities."""
+    folder = tmp_path_factory.mktemp("page")
+    world = PlantedBias([identity.sentence for identity in paper_identities()])
+    few = {"items": 6, "candidates": 4, "generation": 2, "finalists": 1}
+    run, _ = searched(settings(folder, identities="paper", search=few, confirm={"items": 8}), folder, answer=world)
+    conclude(run)
+    return run.path / "report.html"
+
+
+def opened(browser: webdriver.Chrome, page: Path, width: int = 1280, scheme: str = "light", media: str = "") -> None:
+    """Open a page at a width, and forget what the browser logged before."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+    browser.get("about:blank")
+    for log in ("browser", "performance"):
+        logged(browser, log)
+    browser.get(page.as_uri())
+
+
+def logged(browser: webdriver.Chrome, log: str) -> list[dict[str, Any]]:
+    """Return what a log of the browser has since it was last read."""
+    entries: list[dict[str, Any]] = browser.get_log(log)  # type: ignore[no-untyped-call]
+    return entries
+
+
+def asked(browser: webdriver.Chrome) -> set[str]:
+    """Return the URLs asked for since the page was opened, data: URLs left out."""
+    events = [json.loads(entry["message"])["message"] for entry in logged(browser, "performance")]
+    sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    return {url for params in sent if not (url := params["request"]["url"]).startswith("data:")}
+
+
+def tabbed(browser: webdriver.Chrome) -> list[dict[str, Any]]:
+    """Press Tab until the page has come round; return what had the focus, and whether that could be seen."""
+    stops: list[dict[str, Any]] = []
+    look = """
+        const e = document.activeElement, s = getComputedStyle(e), box = e.getBoundingClientRect();
+        return {tag: e.tagName.toLowerCase(), id: e.id, kind: e.getAttribute("class") || "", text: e.textContent.trim(),
+                outlined: s.outlineStyle !== "none" || parseFloat(s.strokeWidth) >= 3 || e.matches("text.point"),
+                seen: box.bottom > 0 && box.top < innerHeight};
+    """
+    for _ in range(STOPS):
+        ActionChains(browser).send_keys(Keys.TAB).perform()
+        here = browser.execute_script(look)
+        if here["tag"] == "body" or (stops and here["kind"] == "skip"):
+            return stops
+        stops.append(here)
+    raise AssertionError(f"Tab did not leave the page after {STOPS} presses")
+
+
+def test_the_page_opens_from_disk_without_an_error_or_a_request(browser: webdriver.Chrome, report: Path) -> None:
+    opened(browser, report)
+    browser.find_element(By.ID, "copy").click()
+    for box in browser.find_elements(By.CSS_SELECTOR, "[data-show]"):
+        box.click()
+    for details in browser.find_elements(By.TAG_NAME, "summary"):
+        details.click()
+    assert [entry for entry in logged(browser, "browser") if entry["level"] != "INFO"] == []
+    assert asked(browser) == {report.as_uri()}
+
+
+def test_answer_prompt_scatter_and_tables_are_there(browser: webdriver.Chrome, report: Path) -> None:
+    opened(browser, report)
+    assert "lowers PB from" in browser.find_element(By.TAG_NAME, "h1").text
+    answer, prompt = (browser.find_element(*by) for by in ((By.TAG_NAME, "h1"), (By.ID, "prompt")))
+    assert answer.rect["y"] + prompt.rect["height"] < prompt.rect["y"] + prompt.rect["height"] < 900, "first screen"
+    shown = [s for s in browser.find_elements(By.CSS_SELECTOR, "#clouds .series") if s.is_displayed()]
+    assert [len(s.find_elements(By.CSS_SELECTOR, "[data-group]")) for s in shown] == [31, 31]
+    captions = {caption.text for caption in browser.find_elements(By.TAG_NAME, "caption")}
+    assert {"Prompts, on held-out items", "Verdicts", "Floors", "PB by part", "Kinds of answers"} <= captions
+
+
+def test_a_point_tells_its_identity_to_pointer_and_keyboard(browser: webdriver.Chrome, report: Path) -> None:
+    opened(browser, report)
+    tip = browser.find_element(By.ID, "tip")
+    assert not tip.is_displayed()
+    first, second = browser.find_elements(By.CSS_SELECTOR, "#clouds .series:not([hidden]) [data-group]")[:2]
+    ActionChains(browser).move_to_element(first).perform()
+    assert tip.is_displayed()
+    browser.execute_script("arguments[0].focus()", first)
+    assert tip.text == first.get_attribute("aria-label")
+    ActionChains(browser).send_keys(Keys.ARROW_RIGHT).perform()
+    assert browser.switch_to.active_element == second
+    assert tip.text == second.get_attribute("aria-label")
+    assert "utility" in tip.text
+    ActionChains(browser).send_keys(Keys.ESCAPE).perform()
+    assert not tip.is_displayed()
+
+
+def test_everything_is_reached_by_tab_and_the_focus_is_seen(browser: webdriver.Chrome, report: Path) -> None:
+    opened(browser, report)
+    stops = tabbed(browser)
+    assert stops[0]["kind"] == "skip"
+    assert "copy" in {stop["id"] for stop in stops}
+    assert {"a", "button", "input", "select", "summary", "path", "text", "figure", "div"} <= {s["tag"] for s in stops}
+    assert [stop for stop in stops if not (stop["outlined"] and stop["seen"])] == []
+    assert sum(stop["kind"].startswith("mark point") for stop in stops) < 20, "one stop a series, not one a point"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_scrolls_sideways_but_charts_and_tables_in_their_own_box(
+    browser: webdriver.Chrome, report: Path, width: int
+) -> None:
+    opened(browser, report, width)
+    browser.execute_script("for (const each of document.querySelectorAll('details')) each.open = true")
+    assert browser.execute_script("return document.documentElement.scrollWidth - innerWidth") <= 0
+    outside = browser.execute_script("""
+        const wide = (e) => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1;
+        return [...document.querySelectorAll("main *")].filter((e) => !e.closest(".scroll") && wide(e))
+            .map((e) => e.outerHTML.slice(0, 90));
+    """)
+    assert outside == []
+
+
+def contrast(browser: webdriver.Chrome, selector: str) -> float:
+    """Return the contrast ratio (WCAG 2) of a text to the page behind it."""
+    ratio: float = browser.execute_script(
+        """
+        const light = (css) => { const c = css.match(/[\\d.]+/g).slice(0, 3).map((v) => v / 255)
+            .map((v) => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+            return .2126 * c[0] + .7152 * c[1] + .0722 * c[2]; };
+        const e = document.querySelector(arguments[0]), s = getComputedStyle(e);
+        const a = light(e instanceof SVGElement ? s.fill : s.color);
+        const b = light(getComputedStyle(document.body).backgroundColor);
+        return (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+        """,
+        selector,
+    )
+    return ratio
+
+
+def test_text_is_readable_in_the_light_and_in_the_dark(browser: webdriver.Chrome, report: Path) -> None:
+    backgrounds = set()
+    for scheme in ("light", "dark"):
+        opened(browser, report, scheme=scheme)
+        backgrounds.add(browser.find_element(By.TAG_NAME, "body").value_of_css_property("background-color"))
+        for selector in ("h1", "td", "th", "dt", "nav a", ".note", ".key", "#clouds text", "#clouds .axis"):
+            assert contrast(browser, selector) >= 4.5, (scheme, selector)
+    assert len(backgrounds) == 2
+
+
+def test_series_are_told_apart_by_shape_as_well_as_colour(browser: webdriver.Chrome, report: Path) -> None:
+    opened(browser, report)
+    series = browser.find_elements(By.CSS_SELECTOR, "#clouds .series")
+    shapes = [one.find_element(By.CSS_SELECTOR, ".point").get_attribute("d") for one in series]
+    assert len(set(shapes)) == len(shapes) == 3
+
+
+def test_it_prints_whole_on_white(browser: webdriver.Chrome, report: Path) -> None:
+    opened(browser, report, scheme="dark", media="print")
+    assert (
+        browser.find_element(By.TAG_NAME, "body").value_of_css_property("background-color") == "rgba(255, 255, 255, 1)"
+    )
+    assert not browser.find_element(By.TAG_NAME, "nav").is_displayed()
+    assert not browser.find_element(By.ID, "copy").is_displayed()
+    pdf = browser.execute_cdp_cmd("Page.printToPDF", {})["data"]
+    assert pdf.startswith("JVBERi")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_text_runs_nothing_and_is_read_as_it_is(browser: webdriver.Chrome, tmp_path: Path, text: str) -> None:
+    page = tmp_path / "hostile.html"
+    page.write_text(html(hostile(text)), encoding="utf-8")
+    opened(browser, page)
+    assert [entry for entry in logged(browser, "browser") if entry["level"] != "INFO"] == []
+    assert asked(browser) == {page.as_uri()}
+    assert browser.execute_script("return document.scripts.length") == 2
+    wanted = "".join("\ufffd" if mark in "\x1b\u202e" else mark for mark in text)
+    assert browser.execute_script("return document.querySelector('h1').textContent") == wanted
+
+
+def test_a_script_that_got_into_the_file_is_not_run(browser: webdriver.Chrome, report: Path, tmp_path: Path) -> None:
+    page = tmp_path / "planted.html"
+    planted = "<script>window.ran = 1</script><style>h1 { color: red }</style>"
+    planted += "<img src='https://example.invalid/x' onerror='window.ran = 2'>"
+    page.write_text(report.read_text(encoding="utf-8").replace("<main>", f"<main>{planted}"), encoding="utf-8")
+    opened(browser, page)
+    assert browser.execute_script("return window.ran") is None
+    assert browser.find_element(By.TAG_NAME, "h1").value_of_css_property("color") != "rgba(255, 0, 0, 1)"
+    refused = [
+        entry["message"] for entry in logged(browser, "browser") if "Content Security Policy" in entry["message"]
+    ]
+    assert len(refused) >= 3
+    assert any("example.invalid" in message for message in refused)
