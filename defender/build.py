@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from defender.bias import PB_AXES
 from defender.catalogue import build_benchmarks, own_files
@@ -21,9 +22,12 @@ from defender.records import Candidate, Identity, digest_of
 from defender.rivals import check_strategy
 from defender.runs import RunFolder
 from defender.search import SearchPlan
-from defender.settings import EMBEDDED
+from defender.settings import EMBEDDED, ModelConfig, ServerConfig
 from defender.space import Space, load_space
 from defender.writing import build_pool
+
+if TYPE_CHECKING:
+    from defender.engines.vllm_launch import Launch
 
 
 def space_path(name: str) -> Path:
@@ -62,19 +66,51 @@ def _need_pb_axis(benchmarks: Mapping[str, Benchmark]) -> None:
         )
 
 
-def build_engine(config: RunConfig, meter: Meter | None = None) -> Engine:
-    """Build the engine; nothing is contacted until ``start``."""
+def _unheard(_words: str) -> None:
+    """Hear nothing."""
+
+
+def build_engine(
+    config: RunConfig, meter: Meter | None = None, log: Path | None = None, told: Callable[[str], None] = _unheard
+) -> Engine:
+    """Build the engine; nothing is contacted or started until ``start``.
+
+    Args:
+        config: the run's.
+        meter: pays for every request.
+        log: where the log of a server that is started here goes; None for a file of its own under ``runs``.
+        told: hears how far such a start is.
+    """
+    if config.model.vllm:
+        from defender.engines.vllm_server import VllmServer
+
+        def ask(url: str, name: str, alias: str) -> Engine:
+            return _served(config, meter, {"base_url": url, "model": name, "name": alias, "api_key": "none"})
+
+        return VllmServer(build_launch(config.model), ask, log=log or Path("runs") / "vllm.log", told=told)
     if config.model.name == EMBEDDED:
         from defender.engines.embedded.chat import Embedded
 
         return Embedded(meter=meter)
+    model = config.model
+    return _served(config, meter, {"base_url": model.base_url or "", "model": model.name, "name": model.alias})
+
+
+def build_launch(model: ModelConfig) -> Launch:
+    """Return what vLLM is started with. ``vllm`` must be set."""
+    from defender.engines.vllm_launch import Launch
+
+    server = {field: getattr(model.server, field) for field in ServerConfig.model_fields}
+    return Launch(model=model.vllm, name="" if model.name == EMBEDDED else model.name, **server)
+
+
+def _served(config: RunConfig, meter: Meter | None, where: Mapping[str, Any]) -> Engine:
+    """Build the engine that asks a server; ``where`` says which."""
     from defender.engines.served import Endpoint, Served
 
     model = config.model
     endpoint = Endpoint(
-        base_url=model.base_url or "",
-        model=model.name,
-        name=model.alias,
+        **where,
         api_key_env=model.api_key_env,
         timeout_s=model.timeout_s,
         max_in_flight=in_flight(config),

@@ -29,8 +29,9 @@ STAGES = {-1: "confirm", -2: "writing"}
 """Where decisions outside the race were made."""
 
 FLAGS = {
-    "space": "--space", "model.name": "--model", "model.base_url": "--base-url", "model.alias": "--alias",
-    "model.max_tokens": "--max-tokens", "identities": "--identities", "benchmarks": "--benchmarks",
+    "space": "--space", "model.name": "--model", "model.base_url": "--base-url", "model.vllm": "--vllm",
+    "model.alias": "--alias", "model.max_tokens": "--max-tokens", "identities": "--identities",
+    "benchmarks": "--benchmarks",
     "protocol": "--protocol", "data": "--data", "judge.kind": "--judge", "judge.name": "--judge-model",
     "judge.base_url": "--judge-base-url", "search.items": "--items", "confirm.items": "--confirm-items",
     "measure.items": "--items", "measure.repeats": "--repeats", "search.candidates": "--candidates",
@@ -42,7 +43,10 @@ FLAGS = {
 IDLE = {"measure": ("search", "confirm", "floors"), "search": ("measure",)}
 """Command -> what it does not read."""
 
-HARMLESS = ("model.timeout_s", "model.max_attempts", "model.api_key_env", "judge.api_key_env")
+HARMLESS = (
+    *("model.timeout_s", "model.max_attempts", "model.api_key_env", "judge.api_key_env"),
+    *("model.server.python", "model.server.host", "model.server.port", "model.server.start_s"),
+)
 """Settings that change no result."""
 
 TEACHING = (

@@ -16,8 +16,10 @@ from pydantic import Field, ValidationError
 from defender.address import checked
 from defender.documents import Document, read_yaml
 from defender.errors import ConfigError
+from defender.presets import filled
 from defender.settings import (
     EMBEDDED,
+    STARTED,
     BudgetConfig,
     JudgeConfig,
     MeasureConfig,
@@ -101,6 +103,9 @@ class RunConfig(Section):
         whole["model"] = {key: whole["model"][key] for key in ("name", "base_url", "alias")}
         if self.model.alias:
             whole["model"]["base_url"] = None
+        if self.model.vllm:
+            server = self.model.server.model_dump(mode="json")
+            whole["model"] |= {"vllm": self.model.vllm, "server": {key: server[key] for key in STARTED}}
         if self.model.max_tokens is not None:
             whole["model"]["max_tokens"] = self.model.max_tokens
         whole["judge"] = {key: getattr(self.judging, key) for key in ("kind", "name", "base_url", "alias")}
@@ -148,20 +153,13 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
             if not isinstance(place, dict):
                 raise ConfigError(f"{document.where(section)}: expected a section, got {place!r}")
         place[last] = value
+    if isinstance(data.get("model"), dict):
+        data["model"] = filled(data["model"])
     try:
         config = RunConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError(_explain(document, overrides, error)) from None
-    if config.model.name != EMBEDDED and not config.model.base_url:
-        raise ConfigError(
-            f"model '{config.model.name}' needs its server: give --base-url http://HOST:PORT/v1 "
-            "(any OpenAI-compatible endpoint), or --model embedded"
-        )
-    if config.model.name == EMBEDDED and config.model.base_url:
-        raise ConfigError(
-            f"a server is given ({config.model.base_url}) but not which of its models: give --model NAME, "
-            "or leave --base-url out for the embedded model"
-        )
+    _check_model(config.model)
     if config.store is not None:
         checked(config.store)
     if config.judge.base_url and config.judging.kind not in ("model", "guard"):
@@ -170,6 +168,30 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
             "give --judge model or --judge guard, or leave --judge-base-url out"
         )
     return config
+
+
+def _check_model(model: ModelConfig) -> None:
+    """Refuse a model that nobody can ask."""
+    if model.vllm and model.base_url:
+        raise ConfigError(
+            f"a model to start here ({model.vllm}) and a server that runs already ({model.base_url}): give --vllm or "
+            "--base-url, not both"
+        )
+    if model.name != EMBEDDED and not model.base_url and not model.vllm:
+        raise ConfigError(
+            f"model '{model.name}' needs its server: give --base-url http://HOST:PORT/v1 "
+            f"(any OpenAI-compatible endpoint), --vllm {model.name} to start vLLM with it here, or --model embedded"
+        )
+    if model.name == EMBEDDED and model.base_url:
+        raise ConfigError(
+            f"a server is given ({model.base_url}) but not which of its models: give --model NAME, "
+            "or leave --base-url out for the embedded model"
+        )
+    if not model.vllm and (asked := model.server.model_dump(exclude_defaults=True)):
+        raise ConfigError(
+            f"model.server says how to start vLLM ({', '.join(asked)}), but there is no model to start: give "
+            "model.vllm, a hub id or a folder"
+        )
 
 
 def restore_config(kept: object) -> RunConfig:

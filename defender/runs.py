@@ -20,6 +20,7 @@ from defender.records import digest_of
 CONFIG = "config.json"
 DATABASE = "run.db"
 STUDY = "study.db"
+LOG = "vllm.log"
 GUESTS = ("optuna", "openai", "ctranslate2", "datasets", "numpy", "scipy", "pandas", "SQLAlchemy", "pydantic")
 
 

@@ -25,7 +25,7 @@ from defender.plan import Panel
 from defender.records import Candidate, ModelCard
 from defender.rivalry import Rivalry
 from defender.rivals import PROMPT_TOKENS, WRITING, build_strategy
-from defender.runs import RunFolder, versions
+from defender.runs import LOG, RunFolder, versions
 from defender.seal import same_model, seal
 from defender.search import SLACK, Refresh, Search, unchanged
 from defender.seeding import COST, Seeds, check_seeds, probes
@@ -61,7 +61,7 @@ class Sitting:
 
 @asynccontextmanager
 async def sit(
-    folder: RunFolder, prepared: Prepared, watch: Watch, make_engine: MakeEngine = build_engine
+    folder: RunFolder, prepared: Prepared, watch: Watch, make_engine: MakeEngine | None = None
 ) -> AsyncIterator[Sitting]:
     """Open a sitting on a run folder; Ctrl-C inside it ends the work in order.
 
@@ -82,7 +82,7 @@ async def sit(
     try:
         async with Journal(store) as journal:
             ledger = Ledger(journal, store.spend(), Limits(config.budget.max_requests))
-            engine = make_engine(config, ledger)
+            engine = make_engine(config, ledger) if make_engine else _engine(folder, ledger, watch)
             try:
                 await engine.start()
                 check_context(engine.card, prepared.benchmarks)
@@ -105,6 +105,11 @@ async def sit(
         store.note("sitting", f"{started:.3f}", {"seconds": time.time() - started, "versions": versions()})
     finally:
         store.close()
+
+
+def _engine(folder: RunFolder, meter: Meter, watch: Watch) -> Engine:
+    """Build the configured model; the log of a server started for it lies in the run."""
+    return build_engine(folder.config, meter, folder.path / LOG, lambda words: watch.stage(words, 0))
 
 
 async def _seeds(prepared: Prepared, sitting: Sitting, engine: Engine) -> Seeds:
@@ -149,7 +154,7 @@ def _interrupting(measurer: Measurer) -> Iterator[None]:
 
 
 async def run_search(
-    folder: RunFolder, prepared: Prepared, watch: Watch, make_engine: MakeEngine = build_engine
+    folder: RunFolder, prepared: Prepared, watch: Watch, make_engine: MakeEngine | None = None
 ) -> SearchResult:
     """Run or resume a search. Raises what ``Search.run`` raises."""
     space, plan = prepared.space, prepared.plan
@@ -196,7 +201,7 @@ def _growth(
 
 
 async def run_measure(
-    folder: RunFolder, prepared: Prepared, watch: Watch, make_engine: MakeEngine = build_engine
+    folder: RunFolder, prepared: Prepared, watch: Watch, make_engine: MakeEngine | None = None
 ) -> None:
     """Measure prompts whole; results are read from the store. Raises BudgetError before anything is sent."""
     panel, prompts = prepared.panel, prepared.prompts

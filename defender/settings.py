@@ -17,13 +17,64 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
+class ServerConfig(Section):
+    """How vLLM serves a model that is started here. The first eight change answers, the others do not."""
+
+    revision: str = ""
+    """The hub model's branch, tag or commit; "" for the newest."""
+    dtype: str = "auto"
+    """"auto", "bfloat16", "float16", ..."""
+    quantization: str = ""
+    """"" leaves it to the model's configuration."""
+    lora: str = ""
+    """Hub id or folder of a LoRA adapter that answers instead of the bare model."""
+    chat_template: str = ""
+    """File with a Jinja chat template, for models that come without one."""
+    generation_config: str = "vllm"
+    """"vllm" draws as the benchmark says and no other way; "auto" lets the model's own file fill in top_p and top_k
+    where a benchmark leaves them open."""
+    load_format: str = ""
+    """"" for the weights as they are; "dummy" for random ones, to measure speed."""
+    flags: tuple[str, ...] = ()
+    """More words for vLLM's command line."""
+    lora_rank: int = Field(16, ge=1)
+    """The adapter's rank, or more."""
+    max_model_len: int | None = Field(None, ge=1)
+    """Tokens of prompt and answer together; None for the model's own, which may need more memory than there is."""
+    tensor_parallel: int = Field(1, ge=1)
+    """GPUs the model is split over."""
+    gpu_memory_utilization: float | None = Field(None, gt=0, le=1)
+    """Share of the GPU's memory vLLM may take; None for its default."""
+    prefix_caching: bool | None = None
+    """Whether answers share the work on equal beginnings of prompts; None for vLLM's default."""
+    env: Mapping[str, str] = Field(default_factory=dict)
+    """Environment variables for the server."""
+    python: str = ""
+    """The Python that has vLLM; "" for DEFENDER_VLLM_PYTHON, else the running one."""
+    host: str = "127.0.0.1"
+    """Where it listens."""
+    port: int = Field(0, ge=0, le=65535)
+    """0 takes a free one."""
+    start_s: float = Field(3600.0, gt=0)
+    """Seconds that starting may take, downloads included."""
+
+
+STARTED: tuple[str, ...] = (
+    *("revision", "dtype", "quantization", "lora", "chat_template", "generation_config", "load_format", "flags"),
+)
+"""What of ``ServerConfig`` changes answers."""
+
+
 class ModelConfig(Section):
     """Who answers."""
 
     name: str = EMBEDDED
     """"embedded", or the model name an OpenAI-compatible server serves."""
     base_url: str | None = None
-    """The server's /v1 URL. Required unless the model is embedded."""
+    """The server's /v1 URL. Required unless the model is embedded, or vLLM is started here."""
+    vllm: str = ""
+    """A hub id, or a model's folder: vLLM is started here to serve it, and ended with the run."""
+    server: ServerConfig = ServerConfig()
     api_key_env: str = "OPENAI_API_KEY"
     """Environment variable that holds the key; keys are never written anywhere."""
     alias: str = ""

@@ -32,7 +32,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         *("race", "confirm", "search", "marker", "rivalry"),
     ),
     "roof": (
-        *("settings", "config", "runs", "judging", "catalogue", "layout", "formats", "writing", "rivals"),
+        *("settings", "presets", "config", "runs", "judging", "catalogue", "layout", "formats", "writing", "rivals"),
         *("build", "seal", "workplace", "session", "progress", "results", "drawn", "planning", "planned", "lines"),
         *("delivery", "answer", "findings", "conclusion", "proof", "examination", "calibrating", "schemas"),
         *("cli", "__main__"),

@@ -22,6 +22,7 @@ from defender.cli.options import (
     Protocol,
     Quiet,
     Runs,
+    Vllm,
 )
 
 
@@ -29,6 +30,7 @@ def doctor(
     config: Config = None,
     model: Model = None,
     base_url: BaseUrl = None,
+    vllm: Vllm = None,
     api_key_env: KeyEnv = None,
     benchmarks: Benchmarks = None,
     protocol: Protocol = None,
@@ -45,7 +47,7 @@ def doctor(
     from defender.examination import examine
 
     settings = settle("measure", config, {
-        "model.name": model, "model.base_url": base_url, "model.api_key_env": api_key_env,
+        "model.name": model, "model.base_url": base_url, "model.vllm": vllm, "model.api_key_env": api_key_env,
         "model.max_tokens": max_tokens, "benchmarks": names(benchmarks), "protocol": protocol, "data": data,
         **judge_of(judge, judge_model, judge_base_url),
     })  # fmt: skip

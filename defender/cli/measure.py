@@ -31,6 +31,7 @@ from defender.cli.options import (
     Runs,
     SpaceOption,
     Store,
+    Vllm,
 )
 
 
@@ -40,6 +41,7 @@ def measure(
     space: SpaceOption = None,
     model: Model = None,
     base_url: BaseUrl = None,
+    vllm: Vllm = None,
     api_key_env: KeyEnv = None,
     alias: Alias = None,
     identities: Identities = None,
@@ -67,7 +69,7 @@ def measure(
 
     settings = settle("measure", config, {
         "space": space or ("paper" if config is None and not prompt else None), "model.name": model,
-        "model.base_url": base_url, "model.api_key_env": api_key_env, "model.alias": alias,
+        "model.base_url": base_url, "model.vllm": vllm, "model.api_key_env": api_key_env, "model.alias": alias,
         "model.max_tokens": max_tokens, "identities": identities, "benchmarks": names(benchmarks), "protocol": protocol,
         "data": data, **judge_of(judge, judge_model, judge_base_url), "measure.items": items,
         "measure.repeats": repeats, "prompts": [str(path) for path in prompt] if prompt else None,

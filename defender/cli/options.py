@@ -11,6 +11,7 @@ Config = Annotated[Path | None, typer.Option("--config", help="YAML run file; op
 SpaceOption = Annotated[str | None, typer.Option("--space", help="Search space: a YAML path, or clauses, paper.")]
 Model = Annotated[str | None, typer.Option("--model", help="'embedded', or the model name your server serves.")]
 BaseUrl = Annotated[str | None, typer.Option("--base-url", help="OpenAI-compatible endpoint, http://HOST:PORT/v1.")]
+Vllm = Annotated[str | None, typer.Option("--vllm", help="Start vLLM here with this model: a hub id or a folder.")]
 KeyEnv = Annotated[str | None, typer.Option("--api-key-env", help="Environment variable that holds the API key.")]
 Alias = Annotated[
     str | None, typer.Option("--alias", help="Name that stands for the URL, so that answers survive a move.")

@@ -32,6 +32,7 @@ from defender.cli.options import (
     SpaceOption,
     Store,
     Strategy,
+    Vllm,
 )
 
 
@@ -40,6 +41,7 @@ def search(
     space: SpaceOption = None,
     model: Model = None,
     base_url: BaseUrl = None,
+    vllm: Vllm = None,
     api_key_env: KeyEnv = None,
     alias: Alias = None,
     identities: Identities = None,
@@ -80,8 +82,8 @@ def search(
     from defender.session import run_search
 
     settings = settle("search", config, {
-        "space": space, "model.name": model, "model.base_url": base_url, "model.api_key_env": api_key_env,
-        "model.alias": alias, "model.max_tokens": max_tokens, "identities": identities,
+        "space": space, "model.name": model, "model.base_url": base_url, "model.vllm": vllm, "model.alias": alias,
+        "model.api_key_env": api_key_env, "model.max_tokens": max_tokens, "identities": identities,
         "benchmarks": names(benchmarks), "protocol": protocol, "data": data,
         **judge_of(judge, judge_model, judge_base_url), "search.items": items,
         "confirm.items": confirm_items, "confirm.phrasings": confirm_phrasings,

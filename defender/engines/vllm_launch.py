@@ -36,6 +36,7 @@ class Launch:
 
     Attributes:
         model: hub id, or a folder in the Hugging Face layout.
+        name: what requests call the model (the adapter, where there is one); "" for the hub id or the folder's name.
         revision: of the hub model; "" for the newest.
         lora: hub id or folder of a LoRA adapter that answers instead of the bare model; "" for none.
         lora_rank: the highest rank of the adapter.
@@ -47,7 +48,7 @@ class Launch:
         flags: more words for vLLM's command line; they count as changing answers.
         max_model_len: tokens of prompt and answer together; None for the model's own.
         tensor_parallel: GPUs the model is split over.
-        memory: share of GPU memory vLLM may take; None for its default.
+        gpu_memory_utilization: share of GPU memory vLLM may take; None for its default.
         prefix_caching: None for vLLM's default.
         load_format: "" for weights as they are; "dummy" draws random ones (to measure speed).
         env: environment variables for the server.
@@ -57,6 +58,7 @@ class Launch:
     """
 
     model: str
+    name: str = ""
     revision: str = ""
     lora: str = ""
     lora_rank: int = 16
@@ -67,7 +69,7 @@ class Launch:
     flags: tuple[str, ...] = ()
     max_model_len: int | None = None
     tensor_parallel: int = 1
-    memory: float | None = None
+    gpu_memory_utilization: float | None = None
     prefix_caching: bool | None = None
     load_format: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -85,8 +87,8 @@ class Launch:
 
     @property
     def served_name(self) -> str:
-        """What requests call the model: the hub id, or the folder's name."""
-        return named(self.lora or self.model)
+        """What requests call the model."""
+        return self.name or named(self.lora or self.model)
 
     @property
     def commit(self) -> str:
@@ -130,7 +132,8 @@ class Launch:
     def words(self, port: int) -> list[str]:
         """Return vLLM's command line behind the module's name."""
         model = str(self.folder) if self.folder else self.model
-        words = ["--model", model, "--served-model-name", named(self.model), "--host", self.host, "--port", str(port)]
+        name = named(self.model) if self.lora else self.served_name
+        words = ["--model", model, "--served-model-name", name, "--host", self.host, "--port", str(port)]
         words += ["--dtype", self.dtype, "--generation-config", self.generation_config]
         optional = {
             "--revision": self.revision,
@@ -139,7 +142,7 @@ class Launch:
             "--chat-template": self.chat_template,
             "--max-model-len": self.max_model_len,
             "--tensor-parallel-size": self.tensor_parallel if self.tensor_parallel > 1 else None,
-            "--gpu-memory-utilization": self.memory,
+            "--gpu-memory-utilization": self.gpu_memory_utilization,
             "--load-format": self.load_format,
         }
         for flag, value in optional.items():
@@ -148,7 +151,7 @@ class Launch:
             words.append("--enable-prefix-caching" if self.prefix_caching else "--no-enable-prefix-caching")
         if self.lora:
             words += ["--enable-lora", "--max-lora-rank", str(self.lora_rank)]
-            words += ["--lora-modules", f"{named(self.lora)}={self.lora}"]
+            words += ["--lora-modules", f"{self.served_name}={self.lora}"]
         return [*words, *self.flags]
 
     def check(self) -> None:
@@ -212,10 +215,12 @@ def find_python(asked: str = "") -> tuple[str, Path]:
     return path, Path(found)
 
 
-def start_words(python: str, vllm: Path) -> list[str]:
-    """Return the words that start the server: its module, or where a release has dropped it the command's."""
-    module = vllm.joinpath(*MODULE.split(".")[1:]).with_suffix(".py")
-    return [python, "-m", MODULE] if module.is_file() else [python, "-m", "vllm.entrypoints.cli.main", "serve"]
+def command(launch: Launch, python: str, vllm: Path, port: int) -> list[str]:
+    """Return the words that start the server: its module's, or where a release has dropped that, ``vllm serve``'s."""
+    module, words = vllm.joinpath(*MODULE.split(".")[1:]).with_suffix(".py"), launch.words(port)
+    if module.is_file():
+        return [python, "-m", MODULE, *words]
+    return [python, "-m", "vllm.entrypoints.cli.main", "serve", *words[1:]]  # the model without its flag
 
 
 def gpus() -> int:

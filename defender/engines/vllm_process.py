@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 
 from defender.engines import vllm_guard
-from defender.engines.vllm_launch import Launch, find_python, gpus, start_words
+from defender.engines.vllm_launch import Launch, command, find_python, gpus
 from defender.engines.vllm_lease import Berth, Record, let_go, running
 from defender.engines.vllm_trouble import explain, phase
 from defender.errors import ConfigError, EngineDown
@@ -132,7 +132,7 @@ async def take(launch: Launch, log: Path, told: Told, home: Path | None = None) 
                     told(f"using the vLLM server that runs at {record.url}; its log: {record.log}")
                     return Running(launch, berth, record, held)
                 if held is not None:
-                    return _begin(Running(launch, berth, _planned(launch, log), held), start_words(python, vllm), told)
+                    return _begin(Running(launch, berth, _planned(launch, log), held), vllm, told)
         await asyncio.sleep(LOOK_S)  # another process is starting one, or the last one is ending
 
 
@@ -143,7 +143,7 @@ def _planned(launch: Launch, log: Path) -> Record:
     return Record(f"http://{host}:{port}/v1", launch.served_name, str(log.resolve()), begins)
 
 
-def _begin(server: Running, words: list[str], told: Told) -> Running:
+def _begin(server: Running, vllm: Path, told: Told) -> Running:
     """Start a server and its guard; returns once the guard has said who they are."""
     launch, berth, port = server.launch, server.berth, int(server.record.url.rpartition(":")[2].partition("/")[0])
     script = [sys.executable, "-I", "-S", vllm_guard.__file__, str(berth.lease), str(berth.record)]
@@ -152,7 +152,7 @@ def _begin(server: Running, words: list[str], told: Told) -> Running:
         berth.write(server.record)
         with Path(server.record.log).open("ab") as log:
             server.guard = subprocess.Popen(
-                [*script, *words, *launch.words(port)],
+                [*script, *command(launch, launch.python, vllm, port)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

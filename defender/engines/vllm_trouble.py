@@ -41,14 +41,14 @@ class _Trouble:
 
 
 def _memory(launch: Launch, _found: re.Match[str]) -> str:
-    words = ["out of memory. Try one of: a shorter context (model.server.max_model_len, --max-model-len in vLLM"]
-    words.append(f"; now {launch.max_model_len or 'the length the model was made for'})")
-    words.append(
-        f", more of the GPU (model.server.memory, vLLM's gpu_memory_utilization; now {launch.memory or 0.9:g})"
+    length = launch.max_model_len or "the length the model was made for"
+    share = launch.gpu_memory_utilization or 0.9
+    return (
+        f"out of memory. Try one of: a shorter context (model.server.max_model_len, vLLM's --max-model-len; now "
+        f"{length}), more of the GPU (model.server.gpu_memory_utilization; now {share:g}), more GPUs "
+        f"(model.server.tensor_parallel; now {launch.tensor_parallel}), a quantized model, or end what else uses the "
+        "GPU (nvidia-smi shows it)"
     )
-    words.append(f", more GPUs (model.server.tensor_parallel; now {launch.tensor_parallel})")
-    words.append(", a quantized model, or end what else uses the GPU (nvidia-smi shows it)")
-    return "".join(words)
 
 
 def _gated(launch: Launch, _found: re.Match[str]) -> str:
