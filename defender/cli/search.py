@@ -84,10 +84,9 @@ def search(
     settings = settle("search", config, {
         "space": space, "model.name": model, "model.base_url": base_url, "model.vllm": vllm, "model.alias": alias,
         "model.api_key_env": api_key_env, "model.max_tokens": max_tokens, "identities": identities,
-        "benchmarks": names(benchmarks), "protocol": protocol, "data": data,
-        **judge_of(judge, judge_model, judge_base_url), "search.items": items,
-        "confirm.items": confirm_items, "confirm.phrasings": confirm_phrasings,
-        "search.candidates": candidates, "search.generation": generation,
+        "benchmarks": names(benchmarks), "protocol": protocol, "data": data, "search.items": items,
+        **judge_of(judge, judge_model, judge_base_url), "confirm.items": confirm_items,
+        "confirm.phrasings": confirm_phrasings, "search.candidates": candidates, "search.generation": generation,
         "search.finalists": finalists, "search.proposer": proposer, "search.strategy": strategy,
         "search.writer.model": writer_model, "search.writer.base_url": writer_base_url, "floors.utility": min_utility,
         "floors.safety": min_safety, "seed": seed, "budget.max_requests": max_requests,
