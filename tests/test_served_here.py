@@ -14,7 +14,7 @@ import pytest
 
 from defender.engines.vllm_lease import Record, running
 from tests.engines.fake_vllm import installed, model
-from tests.engines.test_vllm_server import hears_ctrl_c, over
+from tests.engines.vllm_place import hears_ctrl_c, over
 from tests.test_cli import defender, one_line
 
 FEW = ("mine.txt", "--benchmarks", "miniature_utility,miniature_safety", "--items", "3")
