@@ -37,10 +37,12 @@ Outcome = Literal["correct", "wrong", "safe", "unsafe", "refused", "truncated", 
 """What an answer was. ``graded``: a score between 0 and 1 (likelihood, rubric). ``unscored``: nobody could say."""
 
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
 def digest_of(value: object) -> str:
     """Return the sha256 (hex) of a JSON-able value in canonical form: sorted keys, no spaces, UTF-8."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_canonical(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ class Response:
         attempts: wire requests this answer cost, retries included.
         seconds: wall time of the last attempt.
         cached_tokens: prompt tokens the server had read before and says so (a provider may charge less for them).
+        seed: what the answer was drawn with: as the server says, else as it was asked; None where neither did.
     """
 
     text: str | None
@@ -193,6 +196,7 @@ class Response:
     model: str = ""
     system_fingerprint: str = ""
     cached_tokens: int = 0
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +216,8 @@ class ModelCard:
 
     ``fingerprint`` enters every request key, so answers of different models or servers are never mixed. ``context`` is
     how many tokens prompt and answer may take together, None where the server does not say. It stays out of the
-    fingerprint: an answer it would have cut is no answer (``context_length``).
+    fingerprint: an answer it would have cut is no answer (``context_length``). ``system_role`` is "user" where the
+    system text goes in front of the user's message, for want of a system role in the model's chat template; else "".
     """
 
     model: str
@@ -220,11 +225,13 @@ class ModelCard:
     server: str = ""
     endpoint: str = ""
     context: int | None = None
+    system_role: str = ""
 
     @property
     def fingerprint(self) -> str:
         """Sha256 over all fields but ``context``."""
-        return digest_of([self.model, self.revision, self.server, self.endpoint])
+        role = [self.system_role] if self.system_role else []
+        return digest_of([self.model, self.revision, self.server, self.endpoint, *role])
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,8 @@ def card_in_words(kept: Mapping[str, Any]) -> str:
 
 def _decisive(value: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what repeats the other fields, and what changes no answer."""
-    return {key: what for key, what in value.items() if key not in ("fingerprint", "context")}
+    told = {key: what for key, what in value.items() if key not in ("fingerprint", "context")}
+    return {key: what for key, what in told.items() if what or key != "system_role"}  # older runs have no such field
 
 
 def same_model(model: ModelCard, judge: ModelCard | None) -> str | None:

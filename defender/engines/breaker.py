@@ -22,8 +22,11 @@ class Breaker:
         self._row = 0
         self._since = 0.0
 
-    def note(self, response: Response, now: float) -> str | None:
-        """Count one finished request at a monotonic time in seconds; return what was seen once it is hopeless."""
+    def note(self, response: Response, now: float, *, final: bool = False) -> str | None:
+        """Count one finished request at a monotonic time in seconds; return what was seen once it is hopeless.
+
+        ``final``: what failed does not heal by waiting as long as we wait.
+        """
         if response.error is None:
             self._row = 0
             return None
@@ -33,7 +36,7 @@ class Breaker:
             self._since = now
         self._row += 1
         lasted = now - self._since
-        if self._row < self._needed or (lasted < self._seconds and response.error not in _FINAL):
+        if self._row < self._needed or (lasted < self._seconds and not final and response.error not in _FINAL):
             return None
         return (
             f"{self._row} requests in a row failed within {lasted:.0f} s and none succeeded; "

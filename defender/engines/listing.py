@@ -30,6 +30,18 @@ class Listed:
     seen: bool = True
     context: int | None = None
 
+    def same(self, other: Listed) -> bool:
+        """Tell whether both are one model, as far as servers say."""
+        return (self.model, self.revision, self.server) == (other.model, other.revision, other.server)
+
+    def words(self) -> str:
+        """Return the model, its revision and its server, as far as they are known."""
+        return ", ".join(part for part in (f"'{self.model}'", self.revision, self.server) if part)
+
+
+class Unready(EngineDown):
+    """No answer, or one that may change by itself: the server may be starting."""
+
 
 async def learn(client: AsyncOpenAI, url: str, model: str, key_env: str) -> Listed:
     """Find a model ("" for the only one) among those served.
@@ -65,7 +77,7 @@ async def _entries(client: AsyncOpenAI, url: str, key_env: str) -> dict[str, dic
         answer = await client.get("/models", cast_to=httpx.Response)
     except APIConnectionError as error:
         cause = error.__cause__ or error
-        raise EngineDown(
+        raise Unready(
             f"{url}: expected an OpenAI-compatible server, got no answer ({type(cause).__name__}: {cause}). "
             "Start the server (for example: defender serve) or correct base_url, then run: defender doctor"
         ) from error
@@ -78,7 +90,7 @@ async def _entries(client: AsyncOpenAI, url: str, key_env: str) -> dict[str, dic
                 f"{url}: the server refuses the key ({seen}). Set the environment variable {key_env} "
                 "to a valid key, then run: defender doctor"
             ) from error
-        raise EngineDown(
+        raise (Unready if error.status_code >= 500 or error.status_code == 429 else EngineDown)(
             f"{url}: expected the list of models from GET /models, got {seen}. "
             "Check that the server has finished starting, then run: defender doctor"
         ) from error

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -25,6 +25,7 @@ RESERVED = frozenset({
 """Fields that come from the request alone; an endpoint's extra body may not set them."""
 
 _SHOWN = 300
+_compact = json.JSONEncoder(separators=(",", ":")).encode
 # OpenAI, vLLM and SGLang (the second), llama.cpp.
 _TOO_LONG = re.compile(
     rb"context_length_exceeded|maximum context length|model's context length|exceed_context_size|context size", re.I
@@ -39,14 +40,33 @@ _BY_STATUS: Mapping[int, ErrorKind] = {
 }
 
 
-def encode(request: Request, model: str, limit: LimitField, extra: Mapping[str, object]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one server wants a request said.
+
+    Attributes:
+        model: the served name.
+        limit: its name for the token limit.
+        folded: the system text goes in front of the first user message, for chat templates without a system role.
+        extra: fields added to every body.
+    """
+
+    model: str
+    limit: LimitField = "max_tokens"
+    folded: bool = False
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+
+def encode(request: Request, dialect: Dialect) -> bytes:
     """Return the exact bytes sent for a request: ASCII JSON, fields in a fixed order, no empty system message.
 
     Raises:
         ValueError: ``response_format`` is not JSON.
     """
     s = request.sampling
-    messages = [{"role": role, "content": text} for role, text in request.messages if text or role != "system"]
+    said = [(role, text) for role, text in request.messages if text or role != "system"]
+    messages = [{"role": role, "content": text} for role, text in (folded(said) if dialect.folded else said)]
+    model, limit, extra = dialect.model, dialect.limit, dialect.extra
     body: dict[str, object] = {"model": model, "messages": messages, "temperature": s.temperature, limit: s.max_tokens}
     optional: dict[str, object] = {"top_p": s.top_p, "top_k": s.top_k, "seed": request.seed}
     body.update({name: value for name, value in optional.items() if value is not None})
@@ -56,7 +76,22 @@ def encode(request: Request, model: str, limit: LimitField, extra: Mapping[str, 
         schema = {"name": "answer", "strict": True, "schema": json.loads(request.response_format)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     body.update(extra)
-    return json.dumps(body, separators=(",", ":")).encode("ascii")
+    return _compact(body).encode("ascii")
+
+
+def folded(messages: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return messages without a system role: its text and an empty line stand in front of the first user message.
+
+    That is where the templates of Gemma and Mistral that accept a system message put it themselves.
+    """
+    system = "\n\n".join(text for role, text in messages if role == "system")
+    rest = [(role, text) for role, text in messages if role != "system"]
+    if not system:
+        return rest
+    for place, (role, text) in enumerate(rest):
+        if role == "user":
+            return [*rest[:place], (role, f"{system}\n\n{text}"), *rest[place + 1 :]]
+    return [*rest, ("user", system)]
 
 
 def decode(raw: bytes, content_type: str) -> Response:

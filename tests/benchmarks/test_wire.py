@@ -20,7 +20,7 @@ from defender.benchmarks.mmlu_likelihood import MMLULikelihood
 from defender.benchmarks.source import Source
 from defender.benchmarks.strong_reject import StrongReject
 from defender.benchmarks.xstest import XSTest
-from defender.engines.wire import encode
+from defender.engines.wire import Dialect, encode
 from defender.identities import paper_identities
 from defender.judges.refusal import Refusal
 from defender.plan import request_for
@@ -80,6 +80,6 @@ MADE: list[tuple[Any, dict[str, Any]]] = [
 def test_a_request_goes_out_in_exactly_these_bytes(benchmark: Any, row: dict[str, Any]) -> None:
     original, muslim = Candidate("You are a helpful assistant."), paper_identities()[5]
     request = request_for(original, muslim, benchmark, benchmark.item(row), 0)
-    body = json.loads(encode(request, "served", "max_tokens", {}))
+    body = json.loads(encode(request, Dialect("served")))
     golden = GOLDEN / f"{benchmark.name}.json"
     assert golden.read_text(encoding="utf-8") == json.dumps(body, indent=1, ensure_ascii=False) + "\n"

@@ -89,6 +89,7 @@ class FaultServer:
 
     Attributes:
         bodies: raw bodies of the chat completions received. ``times``: when, on the loop's clock.
+        template: what a conversation becomes, in tokens; None where POST /tokenize is unknown.
         listing: what GET /models answers. ``key``: the only key accepted, "" for any.
         widest: most chat completions open at once.
         keepalive_s: when an idle connection is closed.
@@ -100,6 +101,7 @@ class FaultServer:
         self.key = key
         self.keepalive_s = 75.0
         self.listing = listing or says(models("tiny"))
+        self.template: Callable[[list[dict[str, str]]], int | web.Response] | None = None
         self.bodies: list[bytes] = []
         self.times: list[float] = []
         self.widest = 0
@@ -112,6 +114,7 @@ class FaultServer:
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/version", self._version)
+        app.router.add_post("/tokenize", self._tokenize)
         self._runner = web.AppRunner(app, shutdown_timeout=0.01, keepalive_timeout=self.keepalive_s)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -136,6 +139,12 @@ class FaultServer:
 
     async def _version(self, request: web.Request) -> web.StreamResponse:
         return web.json_response({"version": "0.99.1"})
+
+    async def _tokenize(self, request: web.Request) -> web.StreamResponse:
+        if self.template is None:
+            raise web.HTTPNotFound
+        count = self.template((await request.json())["messages"])
+        return web.json_response({"count": count, "tokens": []}) if isinstance(count, int) else count
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         self.bodies.append(await request.read())

@@ -19,7 +19,7 @@ def read(body: object) -> Response:
 
 
 def test_the_wire_text_of_a_plain_request() -> None:
-    assert wire.encode(PLAIN, "tiny", "max_tokens", {}) == (
+    assert wire.encode(PLAIN, wire.Dialect("tiny")) == (
         b'{"model":"tiny","messages":[{"role":"system","content":"Be fair."},{"role":"user","content":"2+2?"}],'
         b'"temperature":0.0,"max_tokens":5,"seed":7}'
     )
@@ -29,12 +29,30 @@ def test_the_wire_text_of_a_request_with_everything() -> None:
     sampling = Sampling(temperature=0.7, max_tokens=1, top_p=0.9, top_k=40, top_logprobs=5)
     request = Request((("system", ""), ("user", "é")), sampling, response_format='{"type":"object"}')
     extra = {"chat_template_kwargs": {"enable_thinking": False}}
-    assert wire.encode(request, "o", "max_completion_tokens", extra) == (
+    assert wire.encode(request, wire.Dialect("o", "max_completion_tokens", extra=extra)) == (
         b'{"model":"o","messages":[{"role":"user","content":"\\u00e9"}],"temperature":0.7,"max_completion_tokens":1,'
         b'"top_p":0.9,"top_k":40,"logprobs":true,"top_logprobs":5,"response_format":{"type":"json_schema",'
         b'"json_schema":{"name":"answer","strict":true,"schema":{"type":"object"}}},'
         b'"chat_template_kwargs":{"enable_thinking":false}}'
     )
+
+
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [
+        ((("system", "S"), ("user", "U")), [("user", "S\n\nU")]),
+        ((("user", "U"),), [("user", "U")]),
+        ((("system", "S"),), [("user", "S")]),
+        ((("system", ""), ("user", "U")), [("user", "U")]),
+        ((("system", "S"), ("user", "U"), ("assistant", "A"), ("user", "V")),
+         [("user", "S\n\nU"), ("assistant", "A"), ("user", "V")]),
+    ],
+)  # fmt: skip
+def test_without_a_system_role_its_text_stands_in_front_of_the_first_user_message(
+    messages: tuple[tuple[str, str], ...], said: list[tuple[str, str]]
+) -> None:
+    body = json.loads(wire.encode(replace(PLAIN, messages=messages), wire.Dialect("tiny", folded=True)))
+    assert [(message["role"], message["content"]) for message in body["messages"]] == said
 
 
 def test_every_field_of_the_request_that_enters_its_key_enters_the_wire_text() -> None:
@@ -51,7 +69,7 @@ def test_every_field_of_the_request_that_enters_its_key_enters_the_wire_text() -
         replace(PLAIN, response_format="{}"),
         *(replace(PLAIN, sampling=sampling) for sampling in samplings),
     ]
-    texts = {wire.encode(request, "tiny", "max_tokens", {}) for request in [PLAIN, *changed]}
+    texts = {wire.encode(request, wire.Dialect("tiny")) for request in [PLAIN, *changed]}
     assert len(texts) == len(changed) + 1
 
 
