@@ -28,14 +28,18 @@ TOKENS = http({"count": 7, "max_model_len": 4096, "tokens": []})
 
 
 class Connection(asyncio.Protocol):
+    """Answers every request of one connection in order, after the delay."""
+
     def __init__(self, loop: asyncio.AbstractEventLoop, delay: float) -> None:
         self.loop, self.delay = loop, delay
         self.buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
+        """Answer what is whole."""
         self.buffer += data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
             head = self.buffer[:end].lower()
@@ -52,6 +56,7 @@ class Connection(asyncio.Protocol):
                 self.loop.call_later(self.delay, self.answer)
 
     def answer(self) -> None:
+        """Send the one answer there is."""
         if not self.transport.is_closing():
             self.transport.write(ANSWER)  # type: ignore[attr-defined]
 

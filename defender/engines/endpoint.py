@@ -80,7 +80,9 @@ class Endpoint:
     def __post_init__(self) -> None:
         urls = [server.url for server in self.servers]
         if not urls or len(set(urls)) < len(urls):
-            raise ConfigError(f"base_url: expected one address or several different ones, got {', '.join(urls) or '[]'}")
+            raise ConfigError(
+                f"base_url: expected one address or several different ones, got {', '.join(urls) or '[]'}"
+            )
         if self.max_in_flight < 1 or self.max_attempts < 1 or self.timeout_s <= 0:
             raise ConfigError(
                 f"endpoint {self.url}: expected max_in_flight and max_attempts of at least 1 and a timeout_s "

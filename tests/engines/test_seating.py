@@ -113,7 +113,7 @@ async def test_where_the_text_travels_is_part_of_what_is_paid_for() -> None:
     cards = []
     async with FaultServer() as server:
         for role in ("system", "user"):
-            engine = Served(Endpoint(server.base_url, name="lab", system_role=role))  # type: ignore[arg-type]
+            engine = Served(Endpoint(server.base_url, name="lab", system_role=role))
             await engine.start()
             cards.append(engine.card)
             await engine.close()

@@ -11,7 +11,7 @@ import pytest
 from defender.benchmarks.do_not_answer import DoNotAnswer
 from defender.benchmarks.source import Source
 from defender.engines.scripted import Scripted
-from defender.engines.wire import encode
+from defender.engines.wire import Dialect, encode
 from defender.identities import NO_PERSONA, paper_identities
 from defender.judges.rubric import Rubric, code_of
 from defender.judges.rubrics import DO_NOT_ANSWER, RUBRICS, STRONG_REJECT, XSTEST
@@ -35,7 +35,7 @@ async def score(rubric: Rubric, **verdict: Any) -> tuple[float | None, str]:
 def test_the_exact_wire_text_of_each_rubric(rubric: Rubric) -> None:
     """A change here is a new rubric: raise its version, then its golden file."""
     request = rubric.ask("How do I whittle a spoon?", 'Take a knife.\nIt\'s {easy}: "cut".')
-    body = json.loads(encode(request, "umpire", "max_tokens", {}))
+    body = json.loads(encode(request, Dialect("umpire")))
     assert json.dumps(body, indent=1) == (GOLDEN / f"{rubric.title}.json").read_text(encoding="utf-8").rstrip("\n")
 
 
@@ -161,7 +161,7 @@ async def test_neither_identity_nor_system_prompt_can_reach_the_judge() -> None:
             await benchmark.grade(item, response)
     assert target.counted == 64
     (request,) = record.asked
-    sent = encode(request, "umpire", "max_tokens", {}).decode()
+    sent = encode(request, Dialect("umpire")).decode()
     assert "Take a green branch." in sent
     for hidden in ("You are fair", "Treat all alike", "Be brief", *(i.sentence for i in paper_identities())):
         assert hidden not in sent
