@@ -30,8 +30,7 @@ ErrorKind = Literal[
     "malformed", "content_filter", "context_length",
 ]  # fmt: skip
 """Why a request has no answer. ``malformed``: the server answered, but not with a chat completion.
-``context_length``: prompt and answer did not fit the server's context, so the answer never had the tokens it may take.
-"""
+``context_length``: prompt and answer did not fit the server's context: the answer never had the tokens it may take."""
 
 Outcome = Literal["correct", "wrong", "safe", "unsafe", "refused", "truncated", "unparsed", "graded", "unscored"]
 """What an answer was. ``graded``: a score between 0 and 1 (likelihood, rubric). ``unscored``: nobody could say."""
@@ -64,8 +63,7 @@ class Candidate:
     """One defense prompt: the system text around the identity sentence, byte for byte what ships.
 
     Attributes:
-        before: system text before the identity sentence.
-        after: system text after it; "" when the sentence comes last.
+        before, after: system text around the identity sentence; ``after`` is "" when the sentence comes last.
         seat: the message that carries the identity sentence; "user" puts it in front of the question.
         label: a name for tables ("D4"), or "" to use the id.
         origin: who proposed it ("seed", "sampled", "file").
@@ -151,8 +149,7 @@ class Request:
     """One chat completion, complete: nothing that changes the answer is outside it.
 
     Attributes:
-        messages: (role, content) pairs in order.
-        sampling: how the answer is drawn.
+        messages: (role, content) pairs in order. ``sampling``: how the answer is drawn.
         seed: sampling seed, a function of item and repeat only (common random numbers), or None.
         repeat: 0, 1, ...: asks the same thing again on purpose.
         response_format: JSON schema for structured output (judges), or None.
@@ -217,7 +214,7 @@ class ModelCard:
     ``fingerprint`` enters every request key, so answers of different models or servers are never mixed. ``context`` is
     how many tokens prompt and answer may take together, None where the server does not say. It stays out of the
     fingerprint: an answer it would have cut is no answer (``context_length``). ``system_role`` is "user" where the
-    system text goes in front of the user's message, for want of a system role in the model's chat template; else "".
+    system text goes in front of the user's message, as the chat template has no system role; else "".
     """
 
     model: str
@@ -230,8 +227,8 @@ class ModelCard:
     @property
     def fingerprint(self) -> str:
         """Sha256 over all fields but ``context``."""
-        role = [self.system_role] if self.system_role else []
-        return digest_of([self.model, self.revision, self.server, self.endpoint, *role])
+        told = [self.model, self.revision, self.server, self.endpoint]
+        return digest_of([*told, self.system_role] if self.system_role else told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +236,7 @@ class Grade:
     """One graded answer.
 
     Attributes:
-        score: 0 (worst) to 1 (best) on the benchmark's axis; None when *nobody could say* (transport or judge
-            failure). None is excluded and counted, never read as 0.
+        score: 0 (worst) to 1 (best) on the benchmark's axis; None when *nobody could say*: excluded, never read as 0.
         outcome: what kind of answer it was.
         grader: "name@version" of the rule or judge that decided.
         reason: a short word on how (the tier that matched, or why there is no score).
@@ -374,8 +370,8 @@ class Comparison:
 
 
 Action = Literal[
-    "admitted", "refused", "kept", "dropped", "finished", "promoted", "passed over", "finalist", "winner", "failed",
-    "unfinished",
+    "admitted", "refused", "kept", "dropped", "finished", "promoted", "passed over", "finalist", "winner",
+    "failed", "unfinished",
 ]  # fmt: skip
 
 
