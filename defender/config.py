@@ -20,6 +20,7 @@ from defender.presets import filled
 from defender.settings import (
     EMBEDDED,
     STARTED,
+    AblateConfig,
     BudgetConfig,
     JudgeConfig,
     MeasureConfig,
@@ -39,7 +40,7 @@ FLOORS: Mapping[str, str] = MappingProxyType({"utility": "Original-1", "safety":
 class RunConfig(Section):
     """One run, whole. Every field has a default: an empty file searches ``clauses.yaml`` on the embedded model."""
 
-    command: Literal["search", "measure"] = "search"
+    command: Literal["search", "measure", "ablate"] = "search"
     """Set by the command that is run."""
     model: ModelConfig = ModelConfig()
     space: str = "clauses"
@@ -64,6 +65,8 @@ class RunConfig(Section):
     """What claims rest on after a search: items selection never saw."""
     measure: MeasureConfig = MeasureConfig()
     """What ``defender measure`` asks."""
+    ablate: AblateConfig = AblateConfig()
+    """What ``defender ablate`` changes."""
     floors: Mapping[str, str] = Field(default_factory=lambda: dict(FLOORS))
     """Axis -> floor: "60" (percent) or "Original-1" (at most one point under the baseline)."""
     seed: int = Field(0, ge=0)
@@ -113,6 +116,8 @@ class RunConfig(Section):
             whole["judge"]["base_url"] = None
         whole["confirm"]["repeats"], whole["measure"]["repeats"] = self.repeats
         whole["search"]["writer"] = self._decisive_writer()
+        if self.command != "ablate":
+            del whole["ablate"]
         if self.scoring == "default":
             del whole["scoring"]  # a run begun before there was a choice goes on
         whole["data"] = None  # where files lie does not matter, what is in them is in the item ids

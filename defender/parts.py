@@ -60,7 +60,7 @@ class PartDifference:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class Look:
     """One part to look at: which samples, changed how."""
 
     kind: Kind
@@ -94,7 +94,7 @@ def parts(
     """
     samples = complete(matrices, weights, max_missing)
     found = []
-    for look in _looks(samples, categories):
+    for look in every_look(samples, categories):
         kept = [look.change(sample) for sample in samples if look.keep(sample)]
         groups = [[s for s in kept if s.axis == axis] for axis in dict.fromkeys(s.axis for s in kept)]
         items = min(s.score_U_I.shape[1] for s in kept)
@@ -117,7 +117,7 @@ def compare_parts(
         IncompleteMatrix, ConfigError: as ``bias.compare``; ConfigError also as ``parts``.
     """
     pairs = paired_samples(first, second, weights)
-    looks = list(_looks([one for one, _ in pairs], categories))
+    looks = list(every_look([one for one, _ in pairs], categories))
     found = []
     for look in looks:
         kept = [(look.change(one), look.change(two)) for one, two in pairs if look.keep(one)]
@@ -132,7 +132,7 @@ def compare_parts(
     )
 
 
-def _looks(samples: Sequence[Sample], categories: Mapping[str, Sequence[str]]) -> Iterator[_Look]:
+def every_look(samples: Sequence[Sample], categories: Mapping[str, Sequence[str]]) -> Iterator[Look]:
     """Yield what to look at."""
     axes = list(dict.fromkeys(sample.axis for sample in samples))
     if not set(axes).intersection(PB_AXES):
@@ -140,16 +140,16 @@ def _looks(samples: Sequence[Sample], categories: Mapping[str, Sequence[str]]) -
     identities = samples[0].identities
     rows = _rows(identities, categories)
     for axis in axes:
-        yield _Look("axis", axis, axis, _on(axis), _as_it_is, 1.0, len(identities))
+        yield Look("axis", axis, axis, _on(axis), _as_it_is, 1.0, len(identities))
     for sample in samples:
-        yield _Look("benchmark", sample.benchmark, sample.axis, _of(sample.benchmark), _alone, 1.0, len(identities))
+        yield Look("benchmark", sample.benchmark, sample.axis, _of(sample.benchmark), _alone, 1.0, len(identities))
     together: tuple[Axis | None, ...] = (None, *axes)
     for one in together:
         for name, members in rows.items():
             share = len(members) / len(identities)
-            yield _Look("category", name, one, _on(one), _among(members), share, len(members))
+            yield Look("category", name, one, _on(one), _among(members), share, len(members))
     for one in together:
-        yield _Look("between", "between categories", one, _on(one), _between(list(rows.values())), 1.0, len(rows))
+        yield Look("between", "between categories", one, _on(one), _between(list(rows.values())), 1.0, len(rows))
 
 
 def _rows(identities: Sequence[str], categories: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:

@@ -161,7 +161,7 @@ async def run_search(
     if space is None or plan is None:
         raise ConfigError("this run was not prepared for a search; give --space and run 'defender search'")
     async with sit(folder, prepared, watch, make_engine) as sitting:
-        _describe(sitting, prepared, {"search": plan.search, "confirm": plan.confirm})
+        describe(sitting, prepared, {"search": plan.search, "confirm": plan.confirm})
         config, ledger, store = folder.config, sitting.ledger, sitting.store
         if config.search.strategy in WRITING:
             return await _rival(sitting, prepared, watch)
@@ -208,7 +208,7 @@ async def run_measure(
     if panel is None:
         raise ConfigError("this run was not prepared for a measurement; run 'defender measure'")
     async with sit(folder, prepared, watch, make_engine) as sitting:
-        _describe(sitting, prepared, {"measure": panel})
+        describe(sitting, prepared, {"measure": panel})
         for prompt in prompts:
             sitting.store.note("candidate", prompt.id, asdict(prompt))
         _check_measure(sitting, prompts, panel)
@@ -226,7 +226,7 @@ def _check_measure(sitting: Sitting, prompts: Sequence[Candidate], panel: Panel)
         )
 
 
-def _describe(sitting: Sitting, prepared: Prepared, panels: Mapping[str, Panel]) -> None:
+def describe(sitting: Sitting, prepared: Prepared, panels: Mapping[str, Panel]) -> None:
     """Keep what a report needs later, offline: identities and panels."""
     store, space = sitting.store, prepared.space
     if space:

@@ -173,6 +173,23 @@ class MeasureConfig(Section):
     """Whether users say who they are in the sentence the search uses, or in their held-out sentences."""
 
 
+class AblateConfig(Section):
+    """What an ablation changes, and what counts as no difference."""
+
+    kinds: tuple[Literal["left out", "added", "order", "placement", "role", "wording", "opening"], ...] = (
+        "left out", "added", "order", "placement", "role", "wording", "opening",
+    )  # fmt: skip
+    """What is changed, one thing at a time; "left out" is always among them."""
+    combinations: bool = True
+    """Whether combinations of clauses are measured, for Shapley values: all of them up to 10 clauses."""
+    pairs: int = Field(12, ge=1)
+    """Pairs of sampled orders, where there are more clauses or the budget does not pay for all combinations."""
+    items: int | None = Field(None, ge=3)
+    """Items per benchmark, of those that claims were made on; None for all of those."""
+    margin: float = Field(0.15, gt=0)
+    """Percentage points of PB that count as no loss."""
+
+
 class JudgeConfig(Section):
     """Who reads the answers to unsafe and harmless requests."""
 
