@@ -56,19 +56,16 @@ def shared_items(worth: Mapping[Coalition, Matrices]) -> dict[Coalition, list[Ou
     first = next(iter(told.values()))
     kept: list[set[str]] = []
     for place, matrix in enumerate(first):
-        whole = [
-            {
-                item
-                for item, fine in zip(side[place].items, np.isfinite(side[place].score_U_I).all(axis=0), strict=True)
-                if fine
-            }
-            for side in told.values()
-        ]
+        whole = [_complete(side[place]) for side in told.values()]
         kept.append(set(matrix.items).intersection(*whole))
     return {
         coalition: [_only(matrix, items) for matrix, items in zip(side, kept, strict=True)]
         for coalition, side in told.items()
     }
+
+
+def _complete(matrix: OutcomeMatrix) -> set[str]:
+    return {matrix.items[column] for column in np.flatnonzero(np.isfinite(matrix.score_U_I).all(axis=0))}
 
 
 def _only(matrix: OutcomeMatrix, items: set[str]) -> OutcomeMatrix:

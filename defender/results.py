@@ -125,7 +125,7 @@ def read_results(folder: RunFolder) -> Results:
         cards, panels = store.notes("card"), store.notes("panel")
         if "model" not in cards or not panels:
             raise ConfigError(f"{folder.path} holds no measurement yet; run 'defender {folder.config.command}' on it")
-        candidates = {key: _candidate(value) for key, value in store.notes("candidate").items()}
+        candidates = {key: read_candidate(value) for key, value in store.notes("candidate").items()}
         axes = {name: str(value["axis"]) for name, value in store.notes("benchmark").items()}
         done: dict[str, Any] = store.notes("result").get("search", {})
         figures: dict[str, Any] = store.notes("figures").get("published", {})
@@ -134,7 +134,7 @@ def read_results(folder: RunFolder) -> Results:
             card=cards["model"],
             judge=cards.get("judge", {}),
             candidates=candidates,
-            identities={key: _identity(value) for key, value in store.notes("identity").items()},
+            identities={key: read_identity(value) for key, value in store.notes("identity").items()},
             stages={name: _stage(store, name, panel, candidates, axes) for name, panel in panels.items()},
             protocols=store.notes("benchmark"),
             decisions=tuple(Decision(**_any(value)) for value in store.notes("decision").values()),
@@ -217,7 +217,8 @@ def _reference(candidate: str, who: str, frames: list[Frame], graded: Mapping[Ce
     return means
 
 
-def _candidate(value: Mapping[str, Any]) -> Candidate:
+def read_candidate(value: Mapping[str, Any]) -> Candidate:
+    """Return a candidate from its note."""
     return Candidate(**{**value, "parts": tuple((slot, choice) for slot, choice in value["parts"])})
 
 
@@ -229,5 +230,6 @@ def _any(value: Mapping[str, Any]) -> dict[str, Any]:
     return dict(value)
 
 
-def _identity(value: Mapping[str, Any]) -> Identity:
+def read_identity(value: Mapping[str, Any]) -> Identity:
+    """Return an identity from its note."""
     return Identity(value["key"], value["category"], value["sentence"], tuple(value.get("held_out", ())))

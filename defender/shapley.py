@@ -85,8 +85,8 @@ def sampled_game(
         The game, or None where not even one pair is affordable.
     """
     rng = np.random.default_rng(seed)
-    everybody, drawn = frozenset(players), []
-    needed: set[Coalition] = {frozenset(), everybody}
+    drawn: list[list[str]] = []
+    needed: set[Coalition] = {frozenset(), frozenset(players)}
     while len(drawn) < pairs:
         order = [players[place] for place in rng.permutation(len(players))]
         more = needed | set(_prefixes(order)) | set(_prefixes(order[::-1]))

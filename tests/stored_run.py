@@ -57,22 +57,24 @@ def searched(
     config: RunConfig, folder: Path, *, answer: Answer | None = None, watch: Watch | None = None
 ) -> tuple[RunFolder, SearchResult]:
     """Search in ``folder``/one as the command line does, on the scripted engine."""
-    run = open_run(config, folder, "one")
+    prepared = prepare(config)
+    run = open_run(config, folder, "one", contents=prepared.contents)
 
     def engine(_: RunConfig, meter: Meter) -> Scripted:
         return Scripted(answer or world(config), ModelCard("scripted", server="defender"), meter)
 
-    return run, asyncio.run(run_search(run, prepare(config), watch or Watch(), engine))
+    return run, asyncio.run(run_search(run, prepared, watch or Watch(), engine))
 
 
 def measured(config: RunConfig, folder: Path, *, answer: Answer | None = None) -> RunFolder:
     """Measure in ``folder``/one as the command line does, on the scripted engine."""
-    run = open_run(config, folder, "one")
+    prepared = prepare(config)
+    run = open_run(config, folder, "one", contents=prepared.contents)
 
     def engine(_: RunConfig, meter: Meter) -> Scripted:
         return Scripted(answer or world(config), ModelCard("scripted", server="defender"), meter)
 
-    asyncio.run(run_measure(run, prepare(config), Watch(), engine))
+    asyncio.run(run_measure(run, prepared, Watch(), engine))
     return run
 
 

@@ -22,19 +22,21 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "reason": (
         *("marks", "evidence", "effects", "admission"),
         *("contracts", "address", "costs", "documents", "kinds", "identities", "prompts", "space", "grading"),
-        *("miniature",),
+        *("miniature", "variants"),
         *("samples", "bounds", "spread", "bias", "deviations", "excess", "decide", "parts", "components"),
+        *("ablation", "shapley", "credit"),
         *("plan", "forecast", "labelled", "calibration"),
     ),
     "rooms": ("engines", "benchmarks", "sandbox", "judges", "proposers", "exporters", "report", "store"),
     "loops": (
         *("journal", "ledger", "seeding", "measure", "decisions", "kept", "growth"),
-        *("race", "confirm", "search", "marker", "rivalry"),
+        *("race", "confirm", "search", "marker", "rivalry", "bill", "dissection"),
     ),
     "roof": (
         *("settings", "presets", "config", "runs", "judging", "catalogue", "layout", "formats", "writing", "rivals"),
         *("build", "seal", "workplace", "session", "progress", "results", "drawn", "planning", "planned", "lines"),
         *("delivery", "answer", "findings", "conclusion", "proof", "examination", "calibrating", "schemas"),
+        *("heritage", "ablating", "ablated", "reckoning"),
         *("cli", "__main__"),
     ),
 }
@@ -45,7 +47,18 @@ WALLED = "rooms"
 EVERYWHERE = tuple(room for rooms in FLOORS.values() for room in rooms)
 GUESTS: dict[str, tuple[str, ...]] = {
     "numpy": EVERYWHERE,
-    "scipy": ("bounds", "spread", "bias", "deviations", "excess", "components", "decide", "forecast", "calibration"),
+    "scipy": (
+        "bounds",
+        "spread",
+        "bias",
+        "deviations",
+        "excess",
+        "components",
+        "decide",
+        "credit",
+        "forecast",
+        "calibration",
+    ),
     "yaml": ("documents", "engines", "exporters"),
     "pydantic": ("settings", "config", "schemas", "proposers"),
     "pydantic_core": ("schemas",),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from defender import __version__
+from defender.cli.ablate import ablate
 from defender.cli.calibrate import calibrate
 from defender.cli.doctor import doctor
 from defender.cli.export import export
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help starts twice as fast
 )
 
-for command in (search, measure, plan, report, export, doctor, calibrate, schema):
+for command in (search, measure, ablate, plan, report, export, doctor, calibrate, schema):
     app.command()(command)
 
 

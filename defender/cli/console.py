@@ -65,8 +65,9 @@ def wait(work: Coroutine[Any, Any, T]) -> T:
 
 def say_conclusion(folder: RunFolder, json: bool) -> None:
     """Write the run's report and print what it concludes."""
-    from defender.conclusion import conclude
+    from defender import conclusion, reckoning
 
+    conclude = reckoning.conclude if folder.config.command == "ablate" else conclusion.conclude
     say(*conclude(folder), json)
 
 
