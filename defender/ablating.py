@@ -95,7 +95,7 @@ def open_ablation(
     candidate = known.named(prompt, parent)
     subject = subject_of(candidate, grown(before.space, known.written))
     config = RunConfig.model_validate(
-        parent.config.model_dump() | {"command": "ablate", "budget": {}, "speed": parent.config.speed} | dict(changes)
+        parent.config.model_dump() | {"command": "ablate", "budget": {}, "store": None} | dict(changes)
     )
     terms = _terms(config, before, subject)
     terms = replace(terms, free=answered(parent, known, terms))
@@ -173,7 +173,7 @@ def _untouched(
 
 def _importance(parent: RunFolder) -> dict[str, Any]:
     """Return what Optuna makes of the search's trials: method -> parameter -> share, or why there is nothing."""
-    if not (parent.path / STUDY).is_file():
+    if parent.server is None and not (parent.path / STUDY).is_file():
         return {"methods": {}, "reason": "the run has no study: only a search that composes its prompts keeps one"}
     from defender.proposers.importance import importances
 

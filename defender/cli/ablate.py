@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from defender.cli.console import names, say, wait, watching
-from defender.cli.options import Data, InFlight, Json, MaxRequests, Quiet, Resume, RunName, Runs
+from defender.cli.options import Data, InFlight, Json, MaxRequests, Quiet, Resume, RunName, Runs, Store
 
 CHANGES = "left-out, added, order, placement, role, wording, opening, combinations"
 
@@ -28,6 +28,7 @@ def ablate(
     in_flight: InFlight = None,
     price: Annotated[bool, typer.Option("--price", help="Say what it would cost at most, and send nothing.")] = False,
     runs: Runs = Path("runs"),
+    store: Store = None,
     resume: Resume = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -37,7 +38,7 @@ def ablate(
     from defender.reckoning import conclude
     from defender.runs import load_run
 
-    parent = load_run(runs, run)
+    parent = load_run(runs, run, store)
     changes = asked(names(only), items, margin) | {
         "data": data or parent.config.data,
         "budget": {"max_requests": max_requests},
