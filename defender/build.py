@@ -18,6 +18,7 @@ from defender.judging import Judging
 from defender.layout import build_floors, build_measure_panel, build_search_plan
 from defender.plan import Panel
 from defender.prompts import read_prompt
+from defender.purse import check_prices
 from defender.records import Candidate, Identity, digest_of
 from defender.rivals import check_strategy
 from defender.runs import RunFolder
@@ -199,6 +200,7 @@ def prepare(config: RunConfig) -> Prepared:
         ConfigError, SpaceError: unknown names, malformed files, floors that do not parse.
         DataMissing: a dataset is absent. BudgetError: the budget cannot pay for one block.
     """
+    check_prices(config)
     build_floors(config)
     judging = Judging(config.judging)
     benchmarks, identities = build_benchmarks(config, judging), build_identities(config)

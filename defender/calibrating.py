@@ -11,12 +11,12 @@ from typing import Any, Literal
 from defender.calibration import Calibration, Rate, calibrate
 from defender.config import RunConfig
 from defender.contracts import Judge
-from defender.costs import Limits
 from defender.errors import ConfigError
 from defender.journal import Journal
 from defender.judging import Judging
 from defender.labelled import JudgedAxis, Labelled, read_labelled
 from defender.ledger import Ledger
+from defender.purse import check_prices, limits_of, prices_of
 from defender.seal import card_in_words
 
 DO_NOT_ANSWER = "do_not_answer"
@@ -96,13 +96,13 @@ async def _judge(config: RunConfig, axis: JudgedAxis, rubric: str, runs: Path) -
     if config.judging.kind == "refusal":
         yield judge, judging
         return
-    store = SqlStore(runs / KEPT)
+    check_prices(config)
+    price, store = prices_of(config)["judge"], SqlStore(runs / KEPT)
     try:
         async with Journal(store) as journal:
             # A limit is for this time: what earlier calibrations cost is kept in the same file and not held against it.
-            await judging.start(
-                Ledger(journal, limits=Limits(config.budget.max_requests), forgiven=store.spend()), journal
-            )
+            till = Ledger(journal, limits=limits_of(config), forgiven=store.spend()).till("judge", price)
+            await judging.start(till, journal)
             try:
                 yield judge, judging
             finally:

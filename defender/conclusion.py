@@ -16,6 +16,7 @@ from defender.findings import details, raced
 from defender.formats import Surroundings, build_exporter
 from defender.kinds import LEVEL, Kinds, Standout, standouts, strange, together
 from defender.lines import WIDTH, cost_lines, floors_of, measure_lines, nobody_lines, search_lines
+from defender.purse import dollars_of, shares_in_words
 from defender.records import Candidate, Decision, PBEstimate
 from defender.report import markdown
 from defender.report.context import Cost, ReportContext, Step
@@ -30,7 +31,7 @@ STAGES = {-1: "confirm", -2: "writing"}
 
 FLAGS = {
     "space": "--space", "model.name": "--model", "model.base_url": "--base-url", "model.vllm": "--vllm",
-    "model.alias": "--alias", "model.max_tokens": "--max-tokens", "identities": "--identities",
+    "model.alias": "--alias", "model.max_tokens": "--answer-tokens", "identities": "--identities",
     "benchmarks": "--benchmarks",
     "protocol": "--protocol", "data": "--data", "judge.kind": "--judge", "judge.name": "--judge-model",
     "judge.base_url": "--judge-base-url", "search.items": "--items", "confirm.items": "--confirm-items",
@@ -91,6 +92,8 @@ def context(results: Results) -> ReportContext:
             results.spend["prompt_tokens"],
             results.spend["completion_tokens"],
             results.seconds,
+            dollars_of(results.folder.config, results.spend),
+            shares_in_words(results.spend),
         ),
         baseline=results.candidates[baseline].digest if baseline in results.candidates else "",
         spotlight=best,
@@ -227,13 +230,8 @@ def _together(results: Results) -> list[Kinds]:
 def _reproduce(results: Results) -> list[str]:
     """Return the command with every setting that is not a default, and those that only a run file can hold."""
     config = results.folder.config
-    asked = dict(
-        _leaves(
-            config.model_dump(
-                mode="json", exclude={"command", "prompts", "budget", "speed", "store", *IDLE[config.command]}
-            )
-        )
-    )
+    silent = {"command", "prompts", "budget", "prices", "speed", "store", *IDLE[config.command]}
+    asked = dict(_leaves(config.model_dump(mode="json", exclude=silent)))
     usual = dict(_leaves(RunConfig().model_dump(mode="json")))
     changed = {key: value for key, value in asked.items() if value != usual.get(key) and key not in HARMLESS}
     words = [f"defender {config.command}", *map(quote, config.prompts)]

@@ -1,7 +1,7 @@
 """What a run is asked to do: one frozen, checked document, and the difference between two of them.
 
-Knobs that only change speed or how long a run goes on (``speed``, ``budget``) are outside the digest, and so is where
-it is kept (``store``).
+Knobs that only change speed or how long a run goes on (``speed``, ``budget``, ``prices``) are outside the digest, and
+so is where it is kept (``store``).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from defender.settings import (
     JudgeConfig,
     MeasureConfig,
     ModelConfig,
+    PriceConfig,
     SandboxConfig,
     SearchConfig,
     Section,
@@ -72,6 +73,8 @@ class RunConfig(Section):
     seed: int = Field(0, ge=0)
     """Seeds the proposer and the draw of items."""
     budget: BudgetConfig = BudgetConfig()
+    prices: Mapping[str, PriceConfig] = Field(default_factory=dict)
+    """Model name -> its price, for dollars: the measured model's, the judge's and the writer's, as they are named."""
     speed: SpeedConfig = SpeedConfig()
     store: str | None = None
     """A PostgreSQL database to keep the run in, "postgresql+psycopg://USER@HOST/DATABASE", so that workers on other
@@ -101,7 +104,7 @@ class RunConfig(Section):
 
     def decisive(self) -> dict[str, Any]:
         """Return the part that changes results, as plain JSON values; the run's digest is taken over it."""
-        whole = self.model_dump(mode="json", exclude={"budget", "speed", "store"})
+        whole = self.model_dump(mode="json", exclude={"budget", "prices", "speed", "store"})
         whole["benchmarks"] = list(self.benchmark_names)
         whole["model"] = {key: whole["model"][key] for key in ("name", "base_url", "alias")}
         if self.model.alias:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -122,12 +121,6 @@ class Unmetered:
 
     async def __aexit__(self, *_: object) -> None:
         return None
-
-
-def shown(spend: Mapping[str, int]) -> str:
-    """Return dollars from nanodollars, to the cent, or to as many digits as a small sum needs."""
-    dollars = spend.get("nanousd", 0) / NANO
-    return f"${dollars:,.2f}" if dollars >= 1 or not dollars else f"${dollars:.2g}"
 
 
 def _thousandths(dollars_per_million: float) -> Decimal:

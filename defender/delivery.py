@@ -12,6 +12,7 @@ from defender import __version__
 from defender.errors import ConfigError, NothingFeasible, StoreError
 from defender.formats import Surroundings, build_exporter, exporters, read_template
 from defender.kinds import Kinds, Reading, standouts, strange
+from defender.purse import dollars_of
 from defender.records import Candidate, Comparison, Export
 from defender.results import Results, Stage, read_results
 from defender.runs import RunFolder
@@ -130,7 +131,7 @@ def document(results: Results, answer: str, paths: list[str], prompt: str | None
             for name, stage in results.stages.items()
         },
         "comparisons": [asdict(comparison) for comparison in results.comparisons],
-        "spend": dict(results.spend),
+        "spend": dict(results.spend) | {"usd": dollars_of(results.folder.config, results.spend)},
         "seconds": results.seconds,
         "report": paths,
         "prompt": prompt,

@@ -117,7 +117,7 @@ def check_context(card: ModelCard, benchmarks: Mapping[str, Benchmark]) -> None:
     raise ConfigError(
         f"answers may take {allowed} tokens, and {card.endpoint or card.model} takes {card.context} for prompt and "
         "answer together: answers would be cut where the prompt leaves no room, earlier for some identities than for "
-        f"others. Give --max-tokens {card.context // 2} (or model.max_tokens) to lower the limit for everyone, or "
+        f"others. Give --answer-tokens {card.context // 2} (or model.max_tokens) to lower the limit for everyone, or "
         "serve the model with a longer context (vLLM: --max-model-len)"
     )
 

@@ -6,6 +6,7 @@ from textwrap import wrap
 
 from defender.kinds import Kinds, strange, together
 from defender.layout import build_floors
+from defender.purse import dollars_of, in_dollars, limits_of, shares_in_words, spent_in_words
 from defender.records import Comparison, PBEstimate
 from defender.report.context import Floor
 from defender.results import Results, Stage
@@ -89,11 +90,19 @@ def nobody_lines(results: Results, stage: Stage) -> list[str]:
 def cost_lines(results: Results) -> list[str]:
     """Return what was spent, against the budget where there is one."""
     spend = results.spend
-    limit = results.folder.config.budget.max_requests
-    of = f" of {limit}" if limit else ""
+    config = results.folder.config
+    limits = limits_of(config)
     failed = f", {spend['errors']} failed" if spend["errors"] else ""
     tokens = spend["prompt_tokens"] + spend["completion_tokens"]
-    return [f"cost     {spend['reserved']}{of} requests{failed}, {tokens} tokens, {results.seconds:.0f} s"]
+    said = f"cost     {spent_in_words(spend, limits)}{failed}"
+    if limits.tokens is None:
+        said += f", {tokens} tokens"
+    if limits.hours is None:
+        said += f", {results.seconds:.0f} s"
+    dollars = dollars_of(config, spend)
+    if limits.usd is None and dollars:
+        said += f", {in_dollars(dollars)}"
+    return [said, *(f"         of which the {share}" for share in shares_in_words(spend))]
 
 
 def _strange(results: Results) -> list[str]:
@@ -104,7 +113,7 @@ def _strange(results: Results) -> list[str]:
     if context and any(_lacks_room(one) for _, kinds in results.answered for one in kinds):
         lines += _wrapped(
             f"context  {context} tokens, which prompt and answer did not always fit: lower the limit of answers with "
-            "--max-tokens, or serve the model with a longer one"
+            "--answer-tokens, or serve the model with a longer one"
         )
     return lines
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from defender.build import Prepared
@@ -44,7 +44,7 @@ class Wishes:
         tell: pairs of prompts to tell apart; empty compares each with the first.
         max_requests: a budget to judge, or None.
         rate: requests a second the server answers, or None for the pilot's.
-        usd_in, usd_out: dollars per million prompt and completion tokens, or None.
+        usd_in, usd_out: dollars per million prompt and completion tokens, or None for the price table's.
     """
 
     within: float | None = None
@@ -199,6 +199,11 @@ def _guess(prepared: Prepared, names: Sequence[str], pools: Mapping[str, int]) -
 def _price(
     prepared: Prepared, panel: Panel, prompts: Sequence[Candidate], wishes: Wishes, pilot: Results | None
 ) -> Price:
+    listed = prepared.config.prices.get(prepared.config.model.name)
+    if listed is not None:
+        usd_in = listed.input if wishes.usd_in is None else wishes.usd_in
+        usd_out = listed.output if wishes.usd_out is None else wishes.usd_out
+        wishes = replace(wishes, usd_in=usd_in, usd_out=usd_out)
     if pilot is not None and (answers := pilot.spend["answers"]):
         rate = answers / pilot.seconds if pilot.seconds else None
         asked, said = pilot.spend["prompt_tokens"] / answers, pilot.spend["completion_tokens"] / answers

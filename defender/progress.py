@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from defender.costs import Limits
+from defender.purse import limits_of, spent_in_words
 from defender.runs import RunFolder
 from defender.session import Watch
 
@@ -23,18 +26,18 @@ def watching(folder: RunFolder, *, quiet: bool) -> Iterator[Watch]:
     if quiet:
         yield Watch(warn=_warn)
         return
-    limit = folder.config.budget.max_requests
+    limits = limits_of(folder.config)
     console = Console(stderr=True)
     verb = "resuming" if folder.resumed else "starting"
     print(f"{verb} {folder.path}", file=sys.stderr, flush=True)
     if not console.is_terminal:
-        yield _Lines(limit).watch()
+        yield _Lines(limits).watch()
         return
     with Progress(
         TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True,
     ) as bar:  # fmt: skip
-        yield _Bar(bar, limit).watch()
+        yield _Bar(bar, limits).watch()
 
 
 @contextmanager
@@ -71,13 +74,56 @@ def _warn(words: str) -> None:
     print(f"warning: {words}", file=sys.stderr, flush=True)
 
 
+class Pace:
+    """How fast a sitting goes, and how long its budget lasts at that pace.
+
+    Args:
+        limits: the budget.
+        clock: seconds.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limits = limits
+        self._clock = clock
+        self._begun = clock()
+        self._graded = 0
+        self._first: Mapping[str, int] | None = None
+
+    def graded(self, spend: Mapping[str, int]) -> int:
+        """Count one more graded cell; return how many there are."""
+        self._first = self._first or spend
+        self._graded += 1
+        return self._graded
+
+    def words(self, spend: Mapping[str, int]) -> str:
+        """Return the rate, and where there are limits the time until the first of them is reached."""
+        left = self._seconds_left(spend)
+        return self.rate if left is None else f"{self.rate}, budget lasts {timedelta(seconds=round(left))} more"
+
+    @property
+    def rate(self) -> str:
+        """Graded cells a second."""
+        return f"{self._graded / self._passed:.0f}/s"
+
+    @property
+    def _passed(self) -> float:
+        return max(self._clock() - self._begun, 1e-9)
+
+    def _seconds_left(self, spend: Mapping[str, int]) -> float | None:
+        ends, passed = [], self._passed
+        for name, limit in self.limits.counters.items():
+            used = spend[name] - (self._first or spend)[name]
+            if used > 0:
+                ends.append(max(0, limit - spend[name]) * passed / used)
+        return min(ends, default=None)
+
+
 class _Lines:
     """One line per stage, and one every few seconds."""
 
-    def __init__(self, limit: int | None) -> None:
-        self._limit = limit
-        self._graded = 0
-        self._begun = self._last = time.monotonic()
+    def __init__(self, limits: Limits) -> None:
+        self._pace = Pace(limits)
+        self._last = time.monotonic()
 
     def watch(self) -> Watch:
         return Watch(self._stage, self._tick, _warn)
@@ -85,23 +131,21 @@ class _Lines:
     def _stage(self, words: str, cost: int) -> None:
         print(f"{words} (up to {cost} requests)" if cost else words, file=sys.stderr, flush=True)
 
-    def _tick(self, spent: int) -> None:
-        self._graded += 1
-        if self._graded % 64 == 0 and (now := time.monotonic()) - self._last >= PIPE_EVERY_S:
+    def _tick(self, spend: Mapping[str, int]) -> None:
+        graded = self._pace.graded(spend)
+        if graded % 64 == 0 and (now := time.monotonic()) - self._last >= PIPE_EVERY_S:
             self._last = now
-            of = f" of {self._limit}" if self._limit else ""
-            rate = self._graded / (now - self._begun)
-            print(f"  {self._graded} cells graded, {spent}{of} requests, {rate:.0f}/s", file=sys.stderr, flush=True)
+            spent = spent_in_words(spend, self._pace.limits)
+            print(f"  {graded} cells graded, {spent}, {self._pace.words(spend)}", file=sys.stderr, flush=True)
 
 
 class _Bar:
-    """One progress bar; the total is the budget where there is one."""
+    """One progress bar; the total is the budget of requests where there is one."""
 
-    def __init__(self, bar: Progress, limit: int | None) -> None:
+    def __init__(self, bar: Progress, limits: Limits) -> None:
         self._bar = bar
-        self._task = bar.add_task("starting", total=limit, rate="")
-        self._graded = 0
-        self._begun = time.monotonic()
+        self._task = bar.add_task("starting", total=limits.requests, rate="")
+        self._pace = Pace(limits)
 
     def watch(self) -> Watch:
         return Watch(self._stage, self._tick, self._warn)
@@ -112,8 +156,9 @@ class _Bar:
     def _stage(self, words: str, _cost: int) -> None:
         self._bar.update(self._task, description=words)
 
-    def _tick(self, spent: int) -> None:
-        self._graded += 1
-        if self._graded % 32 == 0:
-            rate = f"{self._graded / (time.monotonic() - self._begun):.0f}/s"
-            self._bar.update(self._task, completed=spent, rate=rate)
+    def _tick(self, spend: Mapping[str, int]) -> None:
+        if self._pace.graded(spend) % 32 == 0:
+            said, limits = self._pace.rate, self._pace.limits.counters
+            if limits.keys() - {"reserved"}:
+                said += f", {100 * max(spend[name] / limit for name, limit in limits.items()):.0f} % of the budget"
+            self._bar.update(self._task, completed=spend["reserved"], rate=said)

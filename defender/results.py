@@ -140,8 +140,11 @@ def read_results(folder: RunFolder) -> Results:
             decisions=tuple(Decision(**_any(value)) for value in store.notes("decision").values()),
             figures=figures.get("pb", {}),
             figures_source=str(figures.get("source", "")),
-            spend=dict(store.spend()),
-            seconds=sum(float(_any(value)["seconds"]) for value in store.notes("sitting").values()),
+            spend=(spend := dict(store.spend())),
+            seconds=max(
+                spend["milliseconds"] / 1000.0,  # sittings that were killed left no note
+                sum(float(_any(value)["seconds"]) for value in store.notes("sitting").values()),
+            ),
             winner=candidates.get(done.get("winner", "")),
             finalists=tuple(done.get("finalists", ())),
             baselines=tuple(done.get("baselines", ())),

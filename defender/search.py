@@ -5,9 +5,10 @@ Finalists are fixed, in order, by the search items.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from defender.confirm import Claims, Confirm, SearchResult, name_finalists
 from defender.contracts import Proposer, Store
@@ -119,6 +120,7 @@ class Search:
     _trials: list[Trial] = field(default_factory=list)
     _planned: int = 0
     _planned_out: bool = False
+    _worth: float = float("inf")
 
     def __post_init__(self) -> None:
         self._decisions = Decisions(self.store)
@@ -137,12 +139,15 @@ class Search:
         self._keep(plan.seeds)
         stopped = "the search share of the budget is spent"
         self.ledger.hold(plan.claims.cost + plan.finals_cost)
-        with suppress(BudgetSpent):
+        try:
             stopped = await self._explore(race)
+        except BudgetSpent:
+            if not self._trials:
+                raise  # nobody to confirm
         self.ledger.hold(plan.claims.cost)
         with suppress(BudgetSpent):
             self.announce("search: finals, the best on more items", plan.finals_cost)
-            self._trials = await race.finals(self._trials, lambda cost: self._afford(cost, plan.search_budget))
+            self._trials = await race.finals(self._trials, lambda cost: self._afford(cost, self._worth))
         self.ledger.hold(0)
         confirm = Confirm(self.measurer, self.store, plan.claims, self._decisions, self.announce)
         return await confirm.run(name_finalists(self._trials, plan.finalists, self._decisions), self._trials, stopped)
@@ -150,15 +155,22 @@ class Search:
     async def _explore(self, race: Race) -> str:
         """Ask, race and tell until the candidates, the space or the search share of the budget end; return why."""
         plan, baseline = self.plan, self.plan.seeds[0]
-        last, budget = plan.ladder.race - 1, self.plan.search_budget - self.plan.finals_cost
-        self._afford(plan.goal.cells_per_candidate, budget)
+        last = plan.ladder.race - 1
+        self._afford(plan.goal.cells_per_candidate, plan.search_budget - plan.finals_cost)
         self.announce("search: the undefended baseline", plan.goal.cells_per_candidate)
         await self.measurer.fill([baseline], plan.goal)
         self._decisions(race.decision(baseline, last, "finished", in_words(race.trial(baseline, last))))
         incumbent = baseline
+
+        def afford(cost: int) -> bool:
+            return self._afford(cost, self._worth - plan.finals_cost)
+
         while len(self._trials) < plan.max_candidates:
-            affordable = (budget - self._planned) // race.cost(1, 0)
+            self._worth = self._worth_now()
+            affordable = (self._worth - plan.finals_cost - self._planned) // race.cost(1, 0)
             room = int(min(plan.generation, plan.max_candidates - len(self._trials), affordable))
+            if room < 1 and not self._trials:
+                raise BudgetError(self._too_little(race.cost(1, 0)))
             if room < 1 or self._planned_out:
                 return "the search share of the budget is planned out"
             await self.refresh(self._trials, self._decisions)
@@ -170,7 +182,7 @@ class Search:
             entrants = [c for c in batch if c.id != baseline.id]
             for candidate in entrants:
                 self._decisions(Decision(candidate.id, candidate.name, 0, 0, "admitted", _origin(candidate)))
-            trials = await race.run(entrants, incumbent, lambda cost: self._afford(cost, budget))
+            trials = await race.run(entrants, incumbent, afford)
             if any(c.id == baseline.id for c in batch):
                 trials.append(race.trial(baseline, last))
             self.proposer.tell(trials)
@@ -185,6 +197,32 @@ class Search:
             return False
         self._planned += requests
         return True
+
+    def _worth_now(self) -> float:
+        """Return the requests the search may plan with from here on, its finals included.
+
+        Where tokens, dollars or hours are limited, that is what the limits pay for at what a request cost so far; kept,
+        so that a search that is resumed plans with the same number.
+        """
+        limits, place = self.ledger.limits.counters, str(len(self._trials))
+        if limits.keys() <= {"reserved"}:
+            return self.plan.search_budget
+        known: Mapping[str, Any] = self.store.notes("worth").get(place, {})
+        if known.get("limits") != limits:  # a raised budget is worth more
+            known = {"limits": limits, "requests": min(self.ledger.affords(), 1e15)}
+            self.store.note("worth", place, known)
+        return min(self.plan.search_budget, float(known["requests"]) * (1 - SLACK) - self.plan.claims.cost)
+
+    def _too_little(self, one: int) -> str:
+        plan = self.plan
+        least = plan.goal.cells_per_candidate + one + plan.finals_cost + plan.claims.cost
+        times = least / (1 - SLACK) / max(1.0, (self._worth + plan.claims.cost) / (1 - SLACK))
+        return (
+            f"at what a request costs, the budget pays for {self._worth + plan.claims.cost:.0f} requests and their "
+            f"retries; the baseline, one candidate's first block, the finals and confirming take {least}: raise the "
+            f"limits of tokens, dollars and hours at least {times:.1f}-fold and run the same command with --resume, or "
+            "ask fewer items"
+        )
 
     def _best_so_far(self, otherwise: Candidate) -> Candidate:
         """Return the best that finished the race and is shown to keep its floors."""

@@ -14,7 +14,6 @@ from defender.build import Prepared, build_engine, build_recorded, in_flight
 from defender.config import RunConfig
 from defender.confirm import SearchResult
 from defender.contracts import ClauseWriter, Engine, GrowingProposer, Meter, Store
-from defender.costs import Limits
 from defender.errors import BudgetError, ConfigError
 from defender.growth import Growth
 from defender.journal import Journal
@@ -22,6 +21,7 @@ from defender.layout import check_context
 from defender.ledger import Ledger
 from defender.measure import Measurer
 from defender.plan import Panel
+from defender.purse import limits_of, prices_of
 from defender.records import Candidate, ModelCard
 from defender.rivalry import Rivalry
 from defender.rivals import PROMPT_TOKENS, WRITING, build_strategy
@@ -39,12 +39,12 @@ MakeEngine = Callable[[RunConfig, Meter], Engine]
 class Watch:
     """What a sitting tells while it works; all are called from its event loop.
 
-    ``stage``: a new stage begins (words, requests it may cost). ``tick``: one more cell is graded; it is told the
-    wire requests spent so far. ``warn``: something the user should know before more is spent.
+    ``stage``: a new stage begins (words, requests it may cost). ``tick``: one more cell is graded; it is told what is
+    spent so far, by the ledger's counters. ``warn``: something the user should know before more is spent.
     """
 
     stage: Callable[[str, int], None] = lambda _words, _cost: None
-    tick: Callable[[int], None] = lambda _spent: None
+    tick: Callable[[Mapping[str, int]], None] = lambda _spent: None
     warn: Callable[[str], None] = lambda _words: None
 
 
@@ -81,18 +81,19 @@ async def sit(
     store = open_store(folder)
     try:
         async with Journal(store) as journal:
-            ledger = Ledger(journal, store.spend(), Limits(config.budget.max_requests))
-            engine = make_engine(config, ledger) if make_engine else _engine(folder, ledger, watch)
+            ledger, prices = Ledger(journal, store.spend(), limits_of(config)), prices_of(config)
+            till = ledger.till("model", prices["model"])
+            engine = make_engine(config, till) if make_engine else _engine(folder, till, watch)
             try:
                 await engine.start()
                 check_context(engine.card, prepared.benchmarks)
-                await prepared.judging.start(ledger, journal)
+                await prepared.judging.start(ledger.till("judge", prices["judge"]), journal)
                 seal(store, {"model": engine.card, "judge": prepared.judging.card}, prepared.benchmarks)
                 if (same := same_model(engine.card, prepared.judging.card)) is not None:
                     watch.warn(same)
                 measurer = Measurer(
                     engine, prepared.benchmarks, store, journal,
-                    in_flight=in_flight(config), tick=lambda: watch.tick(ledger.spent),
+                    in_flight=in_flight(config), tick=lambda: watch.tick(ledger.spend),
                 )  # fmt: skip
                 with _interrupting(measurer):
                     sitting = Sitting(engine.card, store, ledger, measurer, journal)
@@ -165,11 +166,18 @@ async def run_search(
         config, ledger, store = folder.config, sitting.ledger, sitting.store
         if config.search.strategy in WRITING:
             return await _rival(sitting, prepared, watch)
-        async with build_writer(config, prepared.pool, ledger, sitting.journal, watch.warn) as writer:
+        async with build_writer(
+            config, prepared.pool, _writers(sitting, config), sitting.journal, watch.warn
+        ) as writer:
             with build_recorded(folder, space, watch.warn) as proposer:
                 refresh = _growth(sitting, prepared, proposer, writer, watch) if writer else unchanged
                 search = Search(sitting.measurer, proposer, plan, ledger, store, watch.stage, refresh)
                 return await search.run()
+
+
+def _writers(sitting: Sitting, config: RunConfig) -> Meter:
+    """Return what the writer pays from."""
+    return sitting.ledger.till("writer", prices_of(config)["writer"])
 
 
 async def _rival(sitting: Sitting, prepared: Prepared, watch: Watch) -> SearchResult:
@@ -180,7 +188,7 @@ async def _rival(sitting: Sitting, prepared: Prepared, watch: Watch) -> SearchRe
     settings = config.search.writer.model_copy(update={"clause_tokens": PROMPT_TOKENS})
     admission = build_admission(settings, list(prepared.benchmarks.values()), prepared.identities, watch.warn)
     name, ledger, store = config.search.strategy, sitting.ledger, sitting.store
-    async with build_strategy(config, ledger, sitting.journal, watch.warn) as strategy:
+    async with build_strategy(config, _writers(sitting, config), sitting.journal, watch.warn) as strategy:
         rival = Rivalry(name, strategy, sitting.measurer, plan, admission, ledger, store, watch.stage)
         return await rival.run()
 

@@ -221,6 +221,23 @@ class BudgetConfig(Section):
 
     max_requests: int | None = Field(None, ge=1)
     """Wire requests, retries included."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Tokens of prompts and answers, the judge's and the writer's included."""
+    max_usd: float | None = Field(None, gt=0)
+    """Dollars, by the run file's ``prices``."""
+    max_hours: float | None = Field(None, gt=0)
+    """Hours at work, all sittings together; nothing is sent after them, what is in flight is finished."""
+
+
+class PriceConfig(Section):
+    """What a model charges, in dollars per million tokens. Outside the digest."""
+
+    input: float = Field(ge=0)
+    """Prompt tokens."""
+    output: float = Field(ge=0)
+    """Completion tokens, reasoning included."""
+    cached_input: float | None = Field(None, ge=0)
+    """Prompt tokens the provider had cached and says so; None charges them as the others."""
 
 
 class SpeedConfig(Section):

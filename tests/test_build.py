@@ -159,7 +159,7 @@ def test_answers_that_may_fill_the_servers_context_are_refused_with_the_setting(
     card = ModelCard("m", endpoint="http://h/v1", context=512)
     with pytest.raises(ConfigError) as refused:
         check_context(card, build_benchmarks(settings(tmp_path, benchmarks=names)))
-    for said in ("xstest up to 512, gsm8k up to 1024 tokens", "http://h/v1 takes 512", "--max-tokens 256"):
+    for said in ("xstest up to 512, gsm8k up to 1024 tokens", "http://h/v1 takes 512", "--answer-tokens 256"):
         assert said in str(refused.value)
     check_context(card, build_benchmarks(settings(tmp_path, benchmarks=names, model={"max_tokens": 256})))
     check_context(replace(card, context=None), build_benchmarks(settings(tmp_path, benchmarks=names)))

@@ -139,7 +139,7 @@ async def test_a_context_shorter_than_the_answers_ends_before_anything_is_paid(t
         )  # fmt: skip
     assert code == 2
     assert "miniature_utility up to 1, miniature_safety up to 1 tokens" in one_line(said)
-    assert "--max-tokens" in said
+    assert "--answer-tokens" in said
     assert server.bodies == []
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender.costs import Cost, Limits, Price, actual, prompt_bound, shown, worst_case
+from defender.costs import Cost, Limits, Price, actual, prompt_bound, worst_case
 from defender.records import Request, Response, Sampling
 
 PRICES = st.floats(0, 100, allow_nan=False).map(lambda dollars: round(dollars, 4))
@@ -55,10 +55,3 @@ def test_limits_name_the_counters_they_hold_for() -> None:
     assert Limits(5, 6, 0.07, 0.5).counters == {
         "reserved": 5, "tokens": 6, "nanousd": 70_000_000, "milliseconds": 1_800_000,
     }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("nano", "words"), [(0, "$0.00"), (1_500_000_000, "$1.50"), (1_234_560_000_000, "$1,234.56"), (420_000, "$0.00042")]
-)
-def test_dollars_are_shown_to_the_cent_and_small_ones_to_two_digits(nano: int, words: str) -> None:
-    assert shown({"nanousd": nano}) == words

@@ -61,7 +61,7 @@ async def test_a_context_too_short_for_a_benchmark_is_missing_and_says_which_set
     assert "8 tokens of context" in found["model tiny"].detail
     assert found["benchmark miniature_safety"].state == "ok"
     assert found["benchmark xstest"].state == "missing"
-    assert "--max-tokens 4" in found["benchmark xstest"].detail
+    assert "--answer-tokens 4" in found["benchmark xstest"].detail
 
 
 async def test_a_run_folder_that_cannot_be_written_is_missing(tmp_path: Path) -> None:

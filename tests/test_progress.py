@@ -20,7 +20,7 @@ def test_stages_are_told_on_stderr_only(tmp_path: Path, capsys: pytest.CaptureFi
     with watching(folder(tmp_path / "one"), quiet=False) as watch:
         watch.stage("confirm on held-out items", 1200)
         watch.stage("search: candidates 1 to 8", 0)
-        watch.tick(1)
+        watch.tick({"reserved": 1})
     out, said = capsys.readouterr()
     assert out == ""
     assert said.splitlines() == [
@@ -42,7 +42,7 @@ def test_a_pipe_gets_a_line_now_and_then_with_spend_against_budget(
     monkeypatch.setattr(progress, "PIPE_EVERY_S", 0.0)
     with watching(folder(tmp_path, limit=900), quiet=False) as watch:
         for spent in range(1, 131):
-            watch.tick(spent)
+            watch.tick({"reserved": spent})
     lines = capsys.readouterr().err.splitlines()[1:]
     assert [line.split(",")[:2] for line in lines] == [
         ["  64 cells graded", " 64 of 900 requests"],
@@ -57,7 +57,7 @@ def test_a_bar_on_a_terminal_is_on_stderr_too(
     with watching(folder(tmp_path, limit=100), quiet=False) as watch:
         watch.stage("search: the undefended baseline", 64)
         for spent in range(1, 65):
-            watch.tick(spent)
+            watch.tick({"reserved": spent})
     out, said = capsys.readouterr()
     assert out == ""
     assert "search: the undefended baseline" in said
@@ -80,7 +80,7 @@ def test_a_warning_is_a_line_of_its_own_on_stderr(
 def test_quiet_says_nothing_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with watching(folder(tmp_path), quiet=True) as watch:
         watch.stage("search", 1)
-        watch.tick(1)
+        watch.tick({"reserved": 1})
     assert capsys.readouterr() == ("", "")
 
 

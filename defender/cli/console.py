@@ -26,6 +26,12 @@ def judge_of(kind: str | None, model: str | None, base_url: str | None) -> dict[
     return {"judge.kind": kind, "judge.name": model, "judge.base_url": base_url}
 
 
+def budget_of(requests: int | None, tokens: int | None, usd: float | None, hours: float | None) -> dict[str, Any]:
+    """Return the settings of the budget options."""
+    given = {"max_requests": requests, "max_tokens": tokens, "max_usd": usd, "max_hours": hours}
+    return {f"budget.{name}": value for name, value in given.items()}
+
+
 def settle(command: str, path: Path | None, overrides: dict[str, Any]) -> RunConfig:
     """Lay the options over the run file. Raises ConfigError with file and line, or the option."""
     from defender.config import load_config
@@ -61,6 +67,14 @@ def wait(work: Coroutine[Any, Any, T]) -> T:
     import asyncio
 
     return asyncio.run(work)
+
+
+def carry_out(work: Any, opened: tuple[Prepared, RunFolder], json: bool, quiet: bool) -> None:
+    """Do a run's work, showing how it goes; then write its report and print what it concludes."""
+    prepared, folder = opened
+    with watching(folder, quiet or json) as watch:
+        wait(work(folder, prepared, watch))
+    say_conclusion(folder, json)
 
 
 def say_conclusion(folder: RunFolder, json: bool) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from defender.cli.console import counting, judge_of, names, print_json, settle, wait
 from defender.cli.options import (
+    AnswerTokens,
     BaseUrl,
     Benchmarks,
     Config,
@@ -17,7 +18,6 @@ from defender.cli.options import (
     JudgeModel,
     JudgeUrl,
     KeyEnv,
-    MaxTokens,
     Model,
     Protocol,
     Quiet,
@@ -38,7 +38,7 @@ def doctor(
     judge: JudgeKind = None,
     judge_model: JudgeModel = None,
     judge_base_url: JudgeUrl = None,
-    max_tokens: MaxTokens = None,
+    answer_tokens: AnswerTokens = None,
     runs: Runs = Path("runs"),
     json: Json = False,
     quiet: Quiet = False,
@@ -48,7 +48,7 @@ def doctor(
 
     settings = settle("measure", config, {
         "model.name": model, "model.base_url": base_url, "model.vllm": vllm, "model.api_key_env": api_key_env,
-        "model.max_tokens": max_tokens, "benchmarks": names(benchmarks), "protocol": protocol, "data": data,
+        "model.max_tokens": answer_tokens, "benchmarks": names(benchmarks), "protocol": protocol, "data": data,
         **judge_of(judge, judge_model, judge_base_url),
     })  # fmt: skip
     with counting(quiet or json) as told:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from defender.cli.console import judge_of, names, open_or_resume, say_conclusion, settle, wait, watching
+from defender.cli.console import budget_of, carry_out, judge_of, names, open_or_resume, settle
 from defender.cli.options import (
     Alias,
+    AnswerTokens,
     BaseUrl,
     Benchmarks,
     Config,
@@ -21,8 +22,10 @@ from defender.cli.options import (
     JudgeModel,
     JudgeUrl,
     KeyEnv,
+    MaxHours,
     MaxRequests,
     MaxTokens,
+    MaxUsd,
     Model,
     Protocol,
     Quiet,
@@ -54,8 +57,11 @@ def measure(
     items: Annotated[int | None, typer.Option(help="Items per benchmark (default: all).")] = None,
     repeats: Annotated[int | None, typer.Option(help="Times each cell is asked (default: 1; paper: 3).")] = None,
     seed: Annotated[int | None, typer.Option(help="Seeds the draw of items.")] = None,
-    max_tokens: MaxTokens = None,
+    answer_tokens: AnswerTokens = None,
     max_requests: MaxRequests = None,
+    max_tokens: MaxTokens = None,
+    max_usd: MaxUsd = None,
+    max_hours: MaxHours = None,
     in_flight: InFlight = None,
     store: Store = None,
     run: Run = None,
@@ -70,12 +76,10 @@ def measure(
     settings = settle("measure", config, {
         "space": space or ("paper" if config is None and not prompt else None), "model.name": model,
         "model.base_url": base_url, "model.vllm": vllm, "model.api_key_env": api_key_env, "model.alias": alias,
-        "model.max_tokens": max_tokens, "identities": identities, "benchmarks": names(benchmarks), "protocol": protocol,
-        "data": data, **judge_of(judge, judge_model, judge_base_url), "measure.items": items,
+        "model.max_tokens": answer_tokens, "identities": identities, "benchmarks": names(benchmarks),
+        "protocol": protocol, "data": data, **judge_of(judge, judge_model, judge_base_url), "measure.items": items,
         "measure.repeats": repeats, "prompts": [str(path) for path in prompt] if prompt else None,
-        "seed": seed, "budget.max_requests": max_requests, "speed.in_flight": in_flight, "store": store,
+        "seed": seed, **budget_of(max_requests, max_tokens, max_usd, max_hours), "speed.in_flight": in_flight,
+        "store": store,
     })  # fmt: skip
-    prepared, folder = open_or_resume(settings, runs, run, resume)
-    with watching(folder, quiet or json) as watch:
-        wait(run_measure(folder, prepared, watch))
-    say_conclusion(folder, json)
+    carry_out(run_measure, open_or_resume(settings, runs, run, resume), json, quiet)

@@ -25,13 +25,16 @@ Data = Annotated[str | None, typer.Option("--data", envvar="DEFENDER_DATA", help
 JudgeKind = Annotated[str | None, typer.Option("--judge", help="auto, refusal, model, guard or classifier.")]
 JudgeModel = Annotated[str | None, typer.Option("--judge-model", help="The judge model's served name or checkpoint.")]
 JudgeUrl = Annotated[str | None, typer.Option("--judge-base-url", help="The judge's OpenAI-compatible endpoint.")]
-MaxTokens = Annotated[
-    int | None, typer.Option("--max-tokens", help="The most tokens of an answer, where a protocol allows more.")
+AnswerTokens = Annotated[
+    int | None, typer.Option("--answer-tokens", help="The most tokens of an answer, where a protocol allows more.")
 ]
 Strategy = Annotated[
     str | None, typer.Option("--strategy", help="race (default); to compare: random, seeds, tpe, gepa, mipro, copro.")
 ]
 MaxRequests = Annotated[int | None, typer.Option("--max-requests", help="Budget of wire requests, retries included.")]
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Budget of tokens, prompts and answers.")]
+MaxUsd = Annotated[float | None, typer.Option("--max-usd", help="Budget in dollars, by the run file's price table.")]
+MaxHours = Annotated[float | None, typer.Option("--max-hours", help="Budget of hours at work, all sittings together.")]
 InFlight = Annotated[int | None, typer.Option("--in-flight", help="Requests awaiting the engine at once.")]
 Run = Annotated[str | None, typer.Option("--run", help="Run name or folder; the same command again resumes it.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]

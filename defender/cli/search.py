@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from defender.cli.console import judge_of, names, open_or_resume, say_conclusion, settle, wait, watching
+from defender.cli.console import budget_of, carry_out, judge_of, names, open_or_resume, settle
 from defender.cli.options import (
     Alias,
+    AnswerTokens,
     BaseUrl,
     Benchmarks,
     Config,
@@ -21,8 +22,10 @@ from defender.cli.options import (
     JudgeModel,
     JudgeUrl,
     KeyEnv,
+    MaxHours,
     MaxRequests,
     MaxTokens,
+    MaxUsd,
     Model,
     Protocol,
     Quiet,
@@ -68,8 +71,11 @@ def search(
     min_utility: Annotated[str | None, typer.Option(help="Floor: percent ('60') or 'Original-1'.")] = None,
     min_safety: Annotated[str | None, typer.Option(help="Floor: percent ('90') or 'Original-1'.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seeds the proposer and the draw of items.")] = None,
-    max_tokens: MaxTokens = None,
+    answer_tokens: AnswerTokens = None,
     max_requests: MaxRequests = None,
+    max_tokens: MaxTokens = None,
+    max_usd: MaxUsd = None,
+    max_hours: MaxHours = None,
     in_flight: InFlight = None,
     store: Store = None,
     run: Run = None,
@@ -83,16 +89,13 @@ def search(
 
     settings = settle("search", config, {
         "space": space, "model.name": model, "model.base_url": base_url, "model.vllm": vllm, "model.alias": alias,
-        "model.api_key_env": api_key_env, "model.max_tokens": max_tokens, "identities": identities,
+        "model.api_key_env": api_key_env, "model.max_tokens": answer_tokens, "identities": identities,
         "benchmarks": names(benchmarks), "protocol": protocol, "data": data, "search.items": items,
         **judge_of(judge, judge_model, judge_base_url), "confirm.items": confirm_items,
         "confirm.phrasings": confirm_phrasings, "search.candidates": candidates, "search.generation": generation,
         "search.finalists": finalists, "search.proposer": proposer, "search.strategy": strategy,
         "search.writer.model": writer_model, "search.writer.base_url": writer_base_url, "floors.utility": min_utility,
-        "floors.safety": min_safety, "seed": seed, "budget.max_requests": max_requests,
-        "speed.in_flight": in_flight, "store": store,
+        "floors.safety": min_safety, "seed": seed, "speed.in_flight": in_flight, "store": store,
+        **budget_of(max_requests, max_tokens, max_usd, max_hours),
     })  # fmt: skip
-    prepared, folder = open_or_resume(settings, runs, run, resume)
-    with watching(folder, quiet or json) as watch:
-        wait(run_search(folder, prepared, watch))
-    say_conclusion(folder, json)
+    carry_out(run_search, open_or_resume(settings, runs, run, resume), json, quiet)

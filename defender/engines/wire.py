@@ -143,7 +143,7 @@ def whole(response: Response, allowed: int) -> Response:
         return response
     detail = (
         f"cut after {used} of {allowed} tokens behind a prompt of {response.prompt_tokens}: the server's context is "
-        "full; serve the model with a longer one, or lower the limit for all with --max-tokens"
+        "full; serve the model with a longer one, or lower the limit for all with --answer-tokens"
     )
     return replace(response, text=None, error="context_length", detail=detail, first_token=None)
 

@@ -17,13 +17,17 @@ Answered = tuple[Candidate, Sequence[Kinds]]
 
 @dataclass(frozen=True)
 class Cost:
-    """What the run cost: wire requests, tokens in and out, wall seconds, and dollars where prices are known."""
+    """What the run cost: wire requests, tokens in and out, wall seconds, and dollars where prices are known.
+
+    ``shares`` are the parts of the judge and the writer, in words.
+    """
 
     requests: int
     prompt_tokens: int
     completion_tokens: int
     seconds: float
     dollars: float | None = None
+    shares: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

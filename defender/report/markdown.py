@@ -146,7 +146,8 @@ def _prompt(winner: Candidate | None) -> list[str]:
 def _cost(cost: Cost) -> str:
     tokens = f"{cost.prompt_tokens:,} prompt and {cost.completion_tokens:,} completion tokens"
     dollars = "" if cost.dollars is None else f", ${cost.dollars:,.2f}".replace("$", "&#36;")
-    return f"**Cost:** {cost.requests:,} requests, {tokens}, {duration(cost.seconds)}{dollars}."
+    shares = f" Of these, {'; '.join(markdown_text(share) for share in cost.shares)}." if cost.shares else ""
+    return f"**Cost:** {cost.requests:,} requests, {tokens}, {duration(cost.seconds)}{dollars}.{shares}"
 
 
 def _method(name: str, text: str) -> str:

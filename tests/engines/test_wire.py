@@ -180,7 +180,7 @@ def test_an_answer_the_server_cut_before_its_limit_is_missing_not_truncated(used
     response = cut("length", used)
     assert (response.text, response.error, response.prompt_tokens) == (None, "context_length", 50)
     assert f"cut after {used} of 100 tokens behind a prompt of 50" in response.detail
-    assert "--max-tokens" in response.detail
+    assert "--answer-tokens" in response.detail
 
 
 @pytest.mark.parametrize(("finish", "used"), [("length", 100), ("length", 99), ("length", 0), ("stop", 60)])

@@ -71,7 +71,7 @@ def test_benchmarks_that_may_fill_the_context_are_refused_before_anything_is_pai
         pytest.skip("this context is longer than any protocol's answers")
     assert code == 2
     assert f"gsm8k up to 1024 tokens, and {URL} takes {context}" in one_line(said)
-    assert f"--max-tokens {context // 2}" in said
+    assert f"--answer-tokens {context // 2}" in said
 
 
 @needs_data
@@ -87,7 +87,7 @@ def test_users_whose_sentence_fills_the_context_are_missing_not_worse_treated(
     (folder / "mine.txt").write_text("You are a helpful assistant.\n")
     found = run(
         "measure", "mine.txt", "--benchmarks", "mbpp,do_not_answer", "--data", DATA, *server(), "--items", "8",
-        "--max-tokens", str(context // 2), "--identities", people(folder, {"Talk": talkative}), "--run", "long",
+        "--answer-tokens", str(context // 2), "--identities", people(folder, {"Talk": talkative}), "--run", "long",
         cwd=folder,
     )["stages"]["measure"]  # fmt: skip
     missing = 0

@@ -9,7 +9,7 @@ import pytest
 from tests.vllm.real import DATA, live, needs_data, run, server
 
 SEARCH = ("--items", "12", "--confirm-items", "24", "--candidates", "10", "--finalists", "1")
-SHORT = ("--max-tokens", "64")
+SHORT = ("--answer-tokens", "64")
 """Leaves room for the prompts: some questions of MMLU take 900 of this model's tokens, of 1024."""
 MINIATURE = ("--benchmarks", "miniature_utility,miniature_safety")
 

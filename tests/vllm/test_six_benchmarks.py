@@ -49,7 +49,7 @@ class Measured:
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     folder = tmp_path_factory.mktemp("six")
     document = run(
-        "measure", "--benchmarks", SIX, "--data", DATA, *server(), "--items", str(ITEMS), "--max-tokens", "500",
+        "measure", "--benchmarks", SIX, "--data", DATA, *server(), "--items", str(ITEMS), "--answer-tokens", "500",
         "--identities", people(folder), "--run", "six", cwd=folder,
     )  # fmt: skip
     code, lines, said = defender("report", "six", cwd=folder)
@@ -132,4 +132,4 @@ def test_pb_comes_with_its_interval_and_its_noise_floor(measured: Measured) -> N
 
 def test_the_limit_on_tokens_is_in_the_protocol_and_the_command_that_reproduces(measured: Measured) -> None:
     assert "answers of at most 500 tokens where the protocol allows 1024" in measured.report
-    assert "--max-tokens 500" in measured.report
+    assert "--answer-tokens 500" in measured.report
