@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from defender.address import checked
 from defender.documents import Document, read_yaml
 from defender.errors import ConfigError
-from defender.presets import filled
+from defender.presets import filled, presets
 from defender.settings import (
     EMBEDDED,
     STARTED,
@@ -161,8 +161,7 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
             if not isinstance(place, dict):
                 raise ConfigError(f"{document.where(section)}: expected a section, got {place!r}")
         place[last] = value
-    if isinstance(data.get("model"), dict):
-        data["model"] = filled(data["model"])
+    data = filled(data)
     try:
         config = RunConfig.model_validate(data)
     except ValidationError as error:
@@ -188,7 +187,8 @@ def _check_model(model: ModelConfig) -> None:
     if model.name != EMBEDDED and not model.base_url and not model.vllm:
         raise ConfigError(
             f"model '{model.name}' needs its server: give --base-url http://HOST:PORT/v1 "
-            f"(any OpenAI-compatible endpoint), --vllm {model.name} to start vLLM with it here, or --model embedded"
+            f"(any OpenAI-compatible endpoint), --vllm {model.name} to start vLLM with it here, --model embedded, or a "
+            f"preset: --model {', '.join(presets())}"
         )
     if model.name == EMBEDDED and model.base_url:
         raise ConfigError(

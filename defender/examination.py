@@ -15,6 +15,7 @@ from defender.build import build_engine
 from defender.catalogue import EDITIONS, build_benchmarks
 from defender.config import RunConfig
 from defender.contracts import Benchmark
+from defender.equipment import lacks, outfits
 from defender.errors import DefenderError
 from defender.judging import Judging
 from defender.layout import check_context
@@ -65,7 +66,7 @@ async def examine(config: RunConfig, runs: Path, told: Told = lambda _what, _don
             findings.append(made if isinstance(made, Finding) else await _proven(made, judging, told, usable))
     finally:
         await judging.close()
-    return [*findings, *_sandbox(config), *_optional()]
+    return [*findings, *_sandbox(config), *_presets(), *_optional()]
 
 
 def _writable(runs: Path) -> Finding:
@@ -87,6 +88,10 @@ def _writable(runs: Path) -> Finding:
 async def _model(config: RunConfig) -> tuple[Finding, ModelCard | None]:
     """Reach the model and ask it one word; its card where it answers."""
     what = f"model {config.model.name}"
+    if config.model.vllm:
+        missing = lacks(config.model)
+        ready = "vLLM can be started for it here (defender serve does, a run does by itself)"
+        return Finding("missing" if missing else "ok", what, "; ".join(missing) or ready), None
     try:
         engine = build_engine(config)
     except DefenderError as error:
@@ -166,6 +171,16 @@ def _sandbox(config: RunConfig) -> Iterator[Finding]:
         return
     yield Finding("ok", f"sandbox {sandbox.name}", f"programs run behind {', '.join(sandbox.walls)}")
     sandbox.close()
+
+
+def _presets() -> Iterator[Finding]:
+    """Say for each model that has a short name whether it can be had here."""
+    for outfit in outfits():
+        what, title = f"--model {outfit.preset.name}", outfit.preset.title
+        if outfit.missing:
+            yield Finding("optional", what, f"{title}: {'; '.join(outfit.missing)}")
+        else:
+            yield Finding("ok", what, f"{title}: nothing is missing")
 
 
 def _optional() -> Iterator[Finding]:

@@ -1,21 +1,79 @@
-"""What a run file's ``model`` section leaves out, filled in."""
+"""What a model's short name stands for: ``--model llama-3.1-8b`` is a run file's ``model`` section, written once.
+
+The models of the paper are in ``presets.yaml``. What a run file or the command line says goes over what a preset says.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from defender.documents import read_yaml
 from defender.settings import EMBEDDED
 
+HOME = Path(__file__).with_suffix(".yaml")
 
-def filled(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ``model`` section of a run file with what it leaves out: the name of a model that vLLM serves here."""
-    section = dict(model)
+
+@dataclass(frozen=True)
+class Preset:
+    """One model, ready to be asked for by name.
+
+    Attributes:
+        model: the ``model`` section of a run file.
+        about: what to know before comparing with the paper.
+        gated: whether the hub wants an account that accepted its terms.
+        gpu_gib: memory each GPU must have; 0 for an API.
+    """
+
+    name: str
+    title: str
+    model: Mapping[str, Any]
+    about: str = ""
+    gated: bool = False
+    gpu_gib: int = 0
+
+
+def presets() -> dict[str, Preset]:
+    """Return every preset by name."""
+    return {name: Preset(name, **said) for name, said in read_yaml(HOME).data.items()}
+
+
+def filled(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run file's content with what its ``model`` section leaves out: a preset's settings, a model's name.
+
+    A name is a preset's only where no server is given: a server may call its models as it likes.
+    """
+    whole = dict(data)
+    section = whole.get("model")
+    if not isinstance(section, Mapping):
+        return whole
+    section = dict(section)
+    name = section.get("name", EMBEDDED)
+    if name != EMBEDDED and not section.get("base_url") and not section.get("vllm"):
+        preset = presets().get(str(name))
+        if preset is not None:
+            del section["name"]
+            section = _over(preset.model, section)
     vllm = section.get("vllm")
     if isinstance(vllm, str) and vllm and section.get("name", EMBEDDED) == EMBEDDED:
-        from defender.engines.vllm_launch import named
+        section["name"] = _named(vllm, section.get("server"))
+    return {**whole, "model": section}
 
-        server = section.get("server")
-        adapter = server.get("lora") if isinstance(server, Mapping) else None
-        section["name"] = named(str(adapter or vllm))
-    return section
+
+def _named(vllm: str, server: object) -> str:
+    """Return what a model that is served here is called: its adapter's name where it has one."""
+    from defender.engines.vllm_launch import named
+
+    adapter = server.get("lora") if isinstance(server, Mapping) else None
+    return named(str(adapter or vllm))
+
+
+def _over(under: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one section over another, sections within them too."""
+    both = dict(under)
+    for key, value in said.items():
+        before = both.get(key)
+        both[key] = _over(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+    return both

@@ -133,3 +133,46 @@ def test_how_to_start_a_server_without_a_model_to_start_is_refused(here: Here) -
     code, _, said = here.run("measure", "--config", "run.yaml", "--quiet")
     assert code == 2
     assert "model.server says how to start vLLM (dtype), but there is no model to start" in one_line(said)
+
+
+def test_serve_prints_the_address_stays_until_ctrl_c_and_runs_share_it(here: Here) -> None:
+    serving = here.begin("serve", "tiny", "--log", "served.log")
+    assert serving.stdout is not None
+    url = serving.stdout.readline().strip()
+    [record] = here.servers()
+    assert url == record.url
+    code, _, said = here.run("measure", "--vllm", "tiny", *FEW, "--run", "one")
+    assert code == 0, said
+    assert f"using the vLLM server that runs at {url}" in said
+    assert here.servers() == [record]
+    serving.send_signal(signal.SIGINT)
+    out, said = serving.communicate(timeout=60)
+    assert serving.returncode == 0, said
+    assert "starting vLLM for tiny" in said
+    assert f"--base-url {url}" in said
+    assert out == ""
+    assert over(record)
+    assert "Loading safetensors" in (here.folder / "served.log").read_text()
+
+
+def test_serving_a_model_that_is_served_elsewhere_is_refused(here: Here) -> None:
+    code, _, said = here.run("serve", "gpt-4o")
+    assert code == 2
+    assert "'gpt-4o' is not served here: give a hub id" in one_line(said)
+
+
+def test_a_served_model_whose_server_dies_is_explained(here: Here) -> None:
+    code, _, said = here.run("serve", "tiny", "--quiet", how="brief")
+    assert code == 3
+    assert "ended: out of memory" in one_line(said)
+
+
+def test_the_doctor_says_what_each_short_name_lacks_and_starts_nothing(here: Here) -> None:
+    code, out, said = here.run("doctor", "--vllm", "tiny", "--benchmarks", "miniature_utility", "--json")
+    findings = {found["what"]: found for found in json.loads(out)["findings"]}
+    assert findings["model tiny"]["state"] == "missing", said
+    assert "it wants 1 GPU; seen here: none" in findings["model tiny"]["detail"]
+    assert code == 2
+    assert findings["--model llama-3.1-70b"]["state"] == "optional"
+    assert "it wants 4 GPUs of 44 GiB or more" in findings["--model llama-3.1-70b"]["detail"]
+    assert here.asked == []

@@ -17,6 +17,7 @@ from defender.cli.plan import plan
 from defender.cli.report import report
 from defender.cli.schema import schema
 from defender.cli.search import search
+from defender.cli.serve import serve
 from defender.errors import DefenderError
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help starts twice as fast
 )
 
-for command in (search, measure, ablate, plan, report, export, doctor, calibrate, schema):
+for command in (search, measure, ablate, plan, report, export, serve, doctor, calibrate, schema):
     app.command()(command)
 
 

@@ -9,7 +9,9 @@ import typer
 
 Config = Annotated[Path | None, typer.Option("--config", help="YAML run file; options below override it.")]
 SpaceOption = Annotated[str | None, typer.Option("--space", help="Search space: a YAML path, or clauses, paper.")]
-Model = Annotated[str | None, typer.Option("--model", help="'embedded', or the model name your server serves.")]
+Model = Annotated[
+    str | None, typer.Option("--model", help="'embedded', a preset (llama-3.1-8b, ...), or a name your server serves.")
+]
 BaseUrl = Annotated[str | None, typer.Option("--base-url", help="OpenAI-compatible endpoint, http://HOST:PORT/v1.")]
 Vllm = Annotated[str | None, typer.Option("--vllm", help="Start vLLM here with this model: a hub id or a folder.")]
 KeyEnv = Annotated[str | None, typer.Option("--api-key-env", help="Environment variable that holds the API key.")]

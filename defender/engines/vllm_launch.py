@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from defender.engines.wire import canonical
@@ -95,11 +95,19 @@ class Launch:
         """Which state of the model: the hub's commit as far as it is known here, for a folder a digest of its files."""
         if self.folder is not None:
             return _contents(self.folder)
-        there = hub_cache() / f"models--{self.model.replace('/', '--')}" / "refs" / (self.revision or "main")
         try:
-            return there.read_text(encoding="utf-8").strip()
+            return (self._cached / "refs" / (self.revision or "main")).read_text(encoding="utf-8").strip()
         except OSError:
             return self.revision
+
+    @property
+    def downloaded(self) -> bool:
+        """Whether some state of a hub model lies in the hub's cache on this machine."""
+        return any((self._cached / "snapshots").glob("*"))
+
+    @property
+    def _cached(self) -> Path:
+        return hub_cache() / f"models--{self.model.replace('/', '--')}"
 
     def decisive(self) -> dict[str, object]:
         """Return what changes answers beside the model's own files, as plain JSON values; of files what they say."""
@@ -126,7 +134,8 @@ class Launch:
 
     def digest(self) -> str:
         """Return what two launches share exactly when one server can stand for both."""
-        asked = [self.served_name, self.commit, self.decisive(), self.words(0), dict(self.env), self.python]
+        local = replace(self, host="127.0.0.1")
+        asked = [self.served_name, self.commit, self.decisive(), local.words(0), dict(self.env), self.python]
         return digest_of(asked)[:16]
 
     def words(self, port: int) -> list[str]:
@@ -221,17 +230,6 @@ def command(launch: Launch, python: str, vllm: Path, port: int) -> list[str]:
     if module.is_file():
         return [python, "-m", MODULE, *words]
     return [python, "-m", "vllm.entrypoints.cli.main", "serve", *words[1:]]  # the model without its flag
-
-
-def gpus() -> int:
-    """Return how many NVIDIA GPUs this machine shows; 0 where it shows none."""
-    if shutil.which("nvidia-smi") is None:
-        return 0
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
 
 
 def _contents(path: Path) -> str:

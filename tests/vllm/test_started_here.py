@@ -1,0 +1,136 @@
+"""The command line starts a real vLLM on the CPU: shared, measured, ended with its last user however that one ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from defender.engines.vllm_lease import Record, running
+from tests.engines.vllm_place import group, hears_ctrl_c, over
+from tests.test_cli import REPO, defender, one_line
+
+PYTHON = os.environ.get("DEFENDER_VLLM_PYTHON", "")
+CHECKPOINT = REPO / "build" / "embedded-hf"
+FEW = ("mine.txt", "--benchmarks", "miniature_utility,miniature_safety", "--items", "4")
+START_S = 300.0
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(not PYTHON, reason="no DEFENDER_VLLM_PYTHON; `make vllm-test` sets it"),
+    pytest.mark.skipif(not (CHECKPOINT / "config.json").is_file(), reason="no checkpoint; run `make checkpoint`"),
+]
+
+
+class Here:
+    """A folder to run commands in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # sockets of vLLM's would have too long a path below a test's folder
+        self.env = {"TMPDIR": str(folder / "tmp"), "VLLM_RPC_BASE_PATH": tempfile.gettempdir()}
+        (folder / "tmp").mkdir()
+        (folder / "mine.txt").write_text("You are a helpful assistant.\n")
+        server = {"dtype": "bfloat16", "max_model_len": 1024, "flags": ["--enforce-eager"]}
+        self.config = folder / "run.yaml"
+        self.config.write_text(json.dumps({"model": {"vllm": str(CHECKPOINT), "server": server}}))
+
+    def servers(self) -> list[Record]:
+        return running(self.folder / "tmp" / f"defender-{os.getuid()}" / "servers")
+
+    def run(self, *words: str | Path) -> tuple[int, str, str]:
+        return defender(*words, cwd=self.folder, env=self.env)
+
+    def begin(self, *words: str | Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "defender.cli", *map(str, words)],
+            cwd=self.folder,
+            env={**os.environ, "DEFENDER_DATA": "", "PYTHONPATH": str(REPO), **self.env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=hears_ctrl_c,
+        )
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Here:
+    return Here(tmp_path)
+
+
+def test_a_served_model_is_shared_by_a_run_and_ends_after_kill_9(here: Here) -> None:
+    serving = here.begin("serve", "--config", here.config, "--port", "0")
+    try:
+        assert serving.stdout is not None
+        url = serving.stdout.readline().strip()
+        assert url.startswith("http://127.0.0.1:"), serving.communicate()
+        [record] = here.servers()
+        assert len(group(record)) > 1, "vLLM has workers"
+        code, out, said = here.run("measure", "--config", here.config, *FEW, "--run", "shared", "--json")
+        assert code == 0, said
+        assert json.loads(out)["spend"]["answers"] > 100
+        assert not (here.folder / "runs" / "shared" / "vllm.log").exists(), "the log is the first user's"
+        assert here.servers() == [record], "the run has left it to its first user"
+        log = (here.folder / "vllm.log").read_text()
+        assert "POST /v1/chat/completions" in log
+        assert "Loading safetensors checkpoint shards" in log
+    finally:
+        serving.kill()
+        serving.communicate()
+    assert over(record, 60)
+    assert here.servers() == []
+
+
+def test_a_run_starts_its_server_says_how_far_it_is_and_ends_it(here: Here) -> None:
+    code, out, said = here.run("measure", "--config", here.config, *FEW, "--run", "own")
+    assert code == 0, said
+    assert "vLLM: loading weights" in said
+    assert "vLLM: ready after" in said
+    assert "Application startup complete" in (here.folder / "runs" / "own" / "vllm.log").read_text()
+    assert "mine" in out
+    assert here.servers() == []
+
+
+def test_ctrl_c_while_vllm_starts_ends_it(here: Here) -> None:
+    using = here.begin("measure", "--config", here.config, *FEW, "--run", "stopped", "--quiet")
+    log, limit = here.folder / "runs" / "stopped" / "vllm.log", time.monotonic() + START_S
+    while not (log.exists() and "Resolved architecture" in log.read_text()) and time.monotonic() < limit:
+        time.sleep(0.1)
+    [record] = here.servers()
+    using.send_signal(signal.SIGINT)
+    using.communicate(timeout=60)
+    assert using.returncode == 130
+    assert over(record, 60)
+
+
+def test_words_vllm_does_not_know_are_said_by_name(here: Here) -> None:
+    said = json.loads(here.config.read_text())
+    said["model"]["server"]["flags"] = ["--no-such-flag"]
+    here.config.write_text(json.dumps(said))
+    code, _, told = here.run("measure", "--config", here.config, *FEW, "--run", "odd", "--quiet")
+    assert code == 3
+    assert "this vLLM does not take these words: --no-such-flag" in one_line(told)
+
+
+def test_a_port_in_use_a_folder_that_is_not_there_and_no_vllm_are_said_before_a_start(here: Here) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, _, told = here.run("serve", "--config", here.config, "--port", str(port))
+    assert code == 2
+    assert f"port {port} on 127.0.0.1 is in use" in one_line(told)
+    code, _, told = here.run("serve", "/nowhere/model")
+    assert code == 2
+    assert "model folder not found: /nowhere/model" in one_line(told)
+    code, _, told = here.run("serve", CHECKPOINT, "--python", sys.executable)
+    assert code == 2
+    assert "vLLM is not installed beside" in one_line(told)
