@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import signal
@@ -35,8 +36,10 @@ class Here:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # sockets of vLLM's would have too long a path below a test's folder
-        self.env = {"TMPDIR": str(folder / "tmp"), "VLLM_RPC_BASE_PATH": tempfile.gettempdir()}
+        self.env = {"TMPDIR": str(folder / "tmp")}
+        # below a test's folder vLLM's sockets would have too long a path, and what it compiles would be compiled anew
+        self.env |= {"VLLM_RPC_BASE_PATH": tempfile.gettempdir()}
+        self.env |= {"TORCHINDUCTOR_CACHE_DIR": f"{tempfile.gettempdir()}/torchinductor_{getpass.getuser()}"}
         (folder / "tmp").mkdir()
         (folder / "mine.txt").write_text("You are a helpful assistant.\n")
         server = {"dtype": "bfloat16", "max_model_len": 1024, "flags": ["--enforce-eager"]}
