@@ -47,8 +47,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
             "rivals",
         ),
         *("build", "seal", "workplace", "session", "progress", "results", "drawn", "planning", "planned", "lines"),
-        *("delivery", "answer", "findings", "conclusion", "proof", "equipment", "examination", "calibrating", "schemas"),
-        *("serving", "heritage", "ablating", "ablated", "reckoning"),
+        *("delivery", "answer", "findings", "conclusion", "proof", "equipment", "examination", "calibrating"),
+        *("schemas", "serving", "heritage", "ablating", "ablated", "reckoning"),
         *("cli", "__main__"),
     ),
 }
