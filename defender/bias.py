@@ -26,9 +26,22 @@ from defender.samples import (
     sorted_matrix,
     take,
 )
-from defender.spread import degenerate, influence, leave_one_out, mean_interval, pb_interval, pooled, spread, unseen
+from defender.spread import (
+    degenerate,
+    influence,
+    law,
+    leave_one_out,
+    mean_interval,
+    pb_interval,
+    pooled,
+    spread,
+    unseen,
+)
 
 PB_AXES: tuple[Axis, ...] = ("utility", "safety")
+
+SPARSE = 10.0
+"""Degrees of freedom of a difference below which its variance is taken to grow with it in full (by simulation)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,21 +167,27 @@ def compare(
 
 
 def difference(pairs: Sequence[tuple[Sample, Sample]], level: float) -> PairedDifference:
-    """Return ``compare`` of samples that are paired already, over all axes among them."""
+    """Return ``compare`` of samples that are paired already, over all axes among them.
+
+    Where few items carry all of the difference, the variance is known no better than the difference itself. A larger
+    PB^2 would vary more (``spread.law``), so the interval grows on the side where it would be larger.
+    """
     values, twice, parts = np.zeros(2), 0.0, []
-    for axis in dict.fromkeys(pair[0].axis for pair in pairs):
-        here = [pair for pair in pairs if pair[0].axis == axis]
+    groups = [[pair for pair in pairs if pair[0].axis == axis] for axis in dict.fromkeys(p[0].axis for p in pairs)]
+    for here in groups:
         sides = [leave_one_out([pair[side] for pair in here]) for side in (0, 1)]
         values += [value for value, _ in sides]
         parts += [one - two for one, two in zip(sides[0][1], sides[1][1], strict=True)]
         twice += degenerate(here)
     variance, df = pooled(parts)
-    found = _t_test(values, max(variance - twice, variance / 2), df, level, fewest(pairs))
+    variance = max(variance - twice, variance / 2)
+    laws = [law([[pair[side] for pair in here] for here in groups], values[side]) for side in (0, 1)]
+    growth = [min(1.0, SPARSE / df) * known.slope if known else 0.0 for known in laws]
+    found = _t_test(values, variance, df, level, fewest(pairs), (growth[0], growth[1]))
     if found.se > 0.0:
         return found
     # No item told the two apart, on either side of the difference: others may.
-    axes = dict.fromkeys(pair[0].axis for pair in pairs)
-    reach2 = unseen([[one for one, _ in pairs if one.axis == axis] for axis in axes], level) ** 2
+    reach2 = unseen([[one for one, _ in here] for here in groups], level) ** 2
     return replace(found, interval=Interval(found.difference - reach2, found.difference + reach2, level))
 
 
@@ -228,11 +247,24 @@ def _axis_estimate(group: Sequence[Sample], level: float) -> AxisEstimate:
     )
 
 
-def _t_test(values: FloatArray, variance: float, df: float, level: float, items: int) -> PairedDifference:
-    """Test first minus second with t; where every item says the same, the sign test has the word."""
+def _t_test(
+    values: FloatArray,
+    variance: float,
+    df: float,
+    level: float,
+    items: int,
+    growth: tuple[float, float] = (0.0, 0.0),
+) -> PairedDifference:
+    """Test first minus second with t; where every item says the same, the sign test has the word.
+
+    ``growth``: by how much the variance grows with the first, and with the second, a unit above what was found.
+    """
     first, second = map(float, values)
     apart = first - second if abs(first - second) > ROUNDING else 0.0
     se = float(np.sqrt(variance)) if variance > ROUNDING**2 else 0.0
-    p = 2.0 * float(stdtr(df, -abs(apart) / se)) if se else 2.0 ** (1 - items) if apart else 1.0
-    half = float(stdtrit(df, (1.0 + level) / 2.0)) * se
-    return PairedDifference(first, second, apart, se, df, p, Interval(apart - half, apart + half, level), items)
+    toward_0 = growth[1] if apart > 0.0 else growth[0]
+    t = -abs(apart) / float(np.sqrt(se**2 + toward_0 * abs(apart))) if se else 0.0
+    p = 2.0 * float(stdtr(df, t)) if se else 2.0 ** (1 - items) if apart else 1.0
+    t2 = float(stdtrit(df, (1.0 + level) / 2.0)) ** 2
+    up, down = ((t2 * k + float(np.sqrt((t2 * k) ** 2 + 4.0 * t2 * se**2))) / 2.0 if se else 0.0 for k in growth)
+    return PairedDifference(first, second, apart, se, df, p, Interval(apart - down, apart + up, level), items)

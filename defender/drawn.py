@@ -20,6 +20,8 @@ def drawn_lines(results: Results, stage: Stage) -> Mapping[str, str]:
 
 
 def _noise(one: Components) -> str:
+    if one.item + one.draw <= 0.0:
+        return f"{one.benchmark}: none seen, identities were answered alike"
     low, high = one.share_interval.low, one.share_interval.high
     told = (
         f"{one.benchmark}: drawing answers makes {100 * one.share:.0f} % ({100 * low:.0f} to {100 * high:.0f}) of the "

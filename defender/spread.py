@@ -35,15 +35,15 @@ def covariance(one: Sample, two: Sample) -> FloatArray:
 
 def pb_interval(counted: Sequence[Sequence[Sample]], corrected2: float, level: float) -> Interval:
     """Return the interval of PB, sqrt of ``bounds`` around S2 - C; contains PB."""
-    law = _law(counted, corrected2)
-    if law is None:
+    known = law(counted, corrected2)
+    if known is None:
         pb, reach = float(np.sqrt(max(0.0, corrected2))), unseen(counted, level)
         return Interval(max(0.0, pb - reach), pb + reach, level)
-    low2, high2 = bounds(corrected2, law, level)
+    low2, high2 = bounds(corrected2, known, level)
     return Interval(float(np.sqrt(low2)), float(np.sqrt(high2)), level)
 
 
-def _law(counted: Sequence[Sequence[Sample]], corrected2: float) -> Law | None:
+def law(counted: Sequence[Sequence[Sample]], corrected2: float) -> Law | None:
     """Return how S2 - C is distributed, or None where no item differs from another."""
     identities = len(counted[0][0].identities)
     noise2, squares, top, bottom, parts = 0.0, 0.0, 0.0, 0.0, []

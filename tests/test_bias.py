@@ -241,3 +241,22 @@ def test_every_interval_contains_its_estimate(scores: tuple[FloatArray, FloatArr
         assert standing.range_interval.low - 1e-9 <= standing.range <= standing.range_interval.high + 1e-9
         for one in standing.deviations:
             assert one.interval.low <= one.deviation <= one.interval.high
+
+
+@pytest.mark.parametrize("items", [200, 285, 1000])
+def test_where_few_items_tell_a_group_apart_the_coverage_is_exactly_what_is_promised(items: int) -> None:
+    """A group loses an item in 6 % of the cases, everybody else never: all that varies is how many items it lost."""
+    group, touched = 8, 0.06
+    truth = 100.0 * touched * math.sqrt(group * (IDENTITIES - group)) / IDENTITIES
+    covered = 0.0
+    for lost in range(items + 1):
+        log_chance = (
+            math.lgamma(items + 1) - math.lgamma(lost + 1) - math.lgamma(items - lost + 1)
+            + lost * math.log(touched) + (items - lost) * math.log(1.0 - touched)
+        )  # fmt: skip
+        if log_chance > -14.0:
+            scores = np.full((IDENTITIES, items), 100.0)
+            scores[:group, :lost] = 0.0
+            interval = estimate([matrix(scores)]).interval
+            covered += math.exp(log_chance) * (interval.low <= truth <= interval.high)
+    assert 0.93 <= covered <= 0.97
