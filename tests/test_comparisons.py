@@ -109,3 +109,17 @@ def test_prompts_that_no_item_told_apart_are_not_known_to_be_equal() -> None:
     assert (found.difference, found.se, found.p) == (0.0, 0.0, 1.0)
     assert found.interval.high == pytest.approx(estimate(alike).interval.high ** 2)
     assert found.interval.low == -found.interval.high
+
+
+@pytest.mark.parametrize("draw", [coins, shared_coins])
+def test_the_interval_of_a_difference_covers_it_also_where_few_items_tell_identities_apart(
+    draw: Callable[[np.random.Generator, int, FloatArray], FloatArray],
+) -> None:
+    rng, group = np.random.default_rng(101), np.where(np.arange(IDENTITIES) < 8, -6.0, 0.0)
+    truth = float(np.var(group) - np.var(group / 2.0))
+    held = []
+    for _ in range(150):
+        found = compare([matrix(draw(rng, 80, group))], [matrix(draw(rng, 80, group / 2.0))])
+        held.append(found.interval.low <= truth <= found.interval.high)
+        assert (found.p < 0.05) == (not found.interval.low <= 0.0 <= found.interval.high)
+    assert np.mean(held) >= 0.92
