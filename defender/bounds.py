@@ -17,6 +17,12 @@ from math import inf, sqrt
 
 from scipy.special import gammainc, gammaincc, ndtri, stdtr
 
+FEW = 8.0
+"""Squares below which the lower tail is taken as the normal one."""
+
+STEEPEST = 4.0
+"""The most by which the lower tail of few squares may be shorter than the normal one."""
+
 STEPS = 40
 """Halvings of the bracket: its ends are then equal in 12 digits."""
 
@@ -79,8 +85,12 @@ def _score(distance: float, variance: float, third: float) -> float:
     # A sum of squared normals is never more skewed than one of them: its degrees of freedom are at least 1.
     nu = max(1.0, 8.0 * variance**3 / third**2)
     place = nu + sqrt(2.0 * nu / variance) * distance
-    if place <= 0.0:
-        return -inf
     if place > nu:
         return -float(ndtri(gammaincc(nu / 2.0, place / 2.0)))
-    return float(ndtri(gammainc(nu / 2.0, place / 2.0)))
+    plain = distance / sqrt(variance)
+    skewed = float(ndtri(gammainc(nu / 2.0, place / 2.0))) if place > 0.0 else -inf
+    if skewed >= plain:
+        return skewed
+    # Of few squares the sum is often next to its least value, -C, whatever x: rare by rank, but no evidence against x.
+    few = min(1.0, FEW / nu)
+    return (1.0 - few) * max(skewed, STEEPEST * plain) + few * plain
