@@ -20,6 +20,7 @@ def lines(plan: Forecast) -> list[str]:
         *_table(plan),
         "",
     ]
+    told += _included(plan)
     told += [_need(plan, wish, need) for wish, need in plan.needs.items()]
     if plan.budget is not None:
         told += _budget(plan.budget)
@@ -29,7 +30,20 @@ def lines(plan: Forecast) -> list[str]:
             f"search   {plan.search['candidates']} candidates: {_cost(least)} if every one leaves after its "
             f"first block, {_cost(most)} if none does; confirm included"
         )
+        told += [f"         of these, {words}" for words in _parts(most)]
     return told
+
+
+def _included(plan: Forecast) -> list[str]:
+    """Say what the requests of the table hold beside the questions to the model itself."""
+    last = plan.costs[plan.looks[-1].items]
+    return [f"requests {'; '.join(_parts(last))} (at {plan.looks[-1].items:,} items) included"] if _parts(last) else []
+
+
+def _parts(cost: Mapping[str, Any]) -> list[str]:
+    told = [f"at most {cost['verdicts']:,} to the judge's model"] if cost["verdicts"] else []
+    told += [f"{cost['seeding']} to see whether sampling seeds are honoured"] if cost["seeding"] else []
+    return told + ([f"at most {cost['writing']:,} to the writer of clauses"] if cost["writing"] else [])
 
 
 def document(plan: Forecast) -> dict[str, Any]:

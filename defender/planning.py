@@ -23,9 +23,11 @@ from defender.forecast import (
 )
 from defender.identities import messages
 from defender.layout import build_measure_panel
+from defender.outlay import Outlay, of_measuring, of_searching
 from defender.plan import Panel
 from defender.records import Axis, Candidate
 from defender.results import Results
+from defender.rivals import WRITING
 from defender.samples import MIN_ITEMS
 
 GUESSED_MEANS: Mapping[Axis, float] = {"utility": 60.0, "safety": 90.0, "over_refusal": 90.0}
@@ -66,13 +68,19 @@ class Price:
     usd_out: float | None
     measured: bool
 
-    def of(self, requests: int) -> dict[str, Any]:
-        """Return requests, tokens, hours and dollars; None where a rate or a price is missing."""
-        usd = None
+    def of(self, outlay: Outlay) -> dict[str, Any]:
+        """Return requests, some by what they are for, tokens, hours and dollars; None where a rate or price is missing.
+
+        Tokens are counted as if every request took what an answer takes.
+        """
+        usd, requests = None, outlay.requests
         if self.usd_in is not None and self.usd_out is not None:
             usd = requests * (self.prompt_tokens * self.usd_in + self.completion_tokens * self.usd_out) / 1e6
         return {
             "requests": requests,
+            "verdicts": outlay.verdicts,
+            "seeding": outlay.seeding,
+            "writing": outlay.writing,
             "tokens": round(requests * (self.prompt_tokens + self.completion_tokens)),
             "hours": requests / self.rate / 3600.0 if self.rate else None,
             "usd": usd,
@@ -122,19 +130,23 @@ def forecast(prepared: Prepared, wishes: Wishes, pilot: Results | None = None) -
     basis, words = _pilot(pilot, prompts, pools) if pilot else _guess(prepared, names, pools)
     price = _price(prepared, panel, prompts, wishes, pilot)
     looks = tuple(outlook(basis, size, pairs) for size in sizes(max(pools.values())))
-    users = len(panel.asked) * panel.repeats
+
+    def outlay(items: float) -> Outlay:
+        part = replace(panel, items={name: found[: round(items)] for name, found in panel.items.items()})
+        return of_measuring(part, prompts, prepared.benchmarks)
 
     def cost(items: float) -> dict[str, Any]:
-        judged = 1 + (prepared.judging.engine is not None)  # a judge model reads each answer of what it judges
-        paid = {name: judged if prepared.benchmarks[name].axis != "utility" else 1 for name in pools}
-        cells = sum(min(round(items), pool) * paid[name] for name, pool in pools.items())
-        return price.of(len(prompts) * users * cells)
+        return price.of(outlay(items))
+
+    def cells(items: int) -> int:
+        whole = outlay(items)
+        return whole.answers + whole.verdicts  # a budget without room for it goes without the check of seeds
 
     return Forecast(
         names, len(panel.identities), words, price, pools, looks,
         costs={look.items: cost(look.items) for look in looks},
         needs=_needs(looks, pairs, wishes, cost),
-        budget=_budget(wishes.max_requests, basis, pairs, lambda items: cost(items)["requests"], max(pools.values())),
+        budget=_budget(wishes.max_requests, basis, pairs, cells, max(pools.values())),
         search=_search(prepared, price),
     )  # fmt: skip
 
@@ -255,7 +267,10 @@ def _search(prepared: Prepared, price: Price) -> dict[str, Any] | None:
     plan = prepared.plan
     if plan is None:
         return None
-    others, race = plan.max_candidates - 1, plan.goal.cells_per_candidate
-    first = plan.search.first(plan.ladder.shares[0]).cells_per_candidate
-    least, most = (race + others * each + plan.finals_cost + plan.claims.cost for each in (first, race))
+    settings = prepared.config.search
+    if settings.strategy in WRITING and plan.max_requests is not None:  # goes on until its budget is spent
+        least = most = Outlay(plan.max_requests)
+    else:
+        every = settings.writer.every if settings.writer.model else None
+        least, most = of_searching(plan, prepared.benchmarks, every)
     return {"candidates": plan.max_candidates, "least": price.of(least), "most": price.of(most)}

@@ -30,7 +30,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "rooms": ("engines", "benchmarks", "sandbox", "judges", "proposers", "exporters", "report", "store"),
     "loops": (
         *("journal", "ledger", "seeding", "measure", "decisions", "kept", "growth"),
-        *("race", "confirm", "search", "marker", "rivalry", "bill", "dissection"),
+        *("race", "confirm", "search", "marker", "rivalry", "outlay", "bill", "dissection"),
     ),
     "roof": (
         *(
