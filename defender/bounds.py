@@ -26,6 +26,9 @@ STEEPEST = 4.0
 STEPS = 40
 """Halvings of the bracket: its ends are then equal in 12 digits."""
 
+DOUBLINGS = 100
+"""The most doublings until the upper end is bracketed; support falls at least as x to a power, so few are needed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Law:
@@ -47,7 +50,7 @@ class Law:
         """Return the p-value of a true PB^2 of ``x`` >= 0 after finding T = ``found2``, in [0, 1]."""
         spread2 = self.variance + self.slope * x
         # Normal theory says 1.5 k^2 x. A third less, because k is estimated and grows with T (found by simulation).
-        third = 2.0 * self.variance**2 / self.noise2 + self.slope**2 * x
+        third = 2.0 * self.variance * self.variance / self.noise2 + self.slope * self.slope * x
         z = _score(found2 - x, spread2, third)
         r = x / sqrt(spread2)
         if z >= -r:  # T >= 0, its own best explanation
@@ -64,7 +67,9 @@ def bounds(found2: float, law: Law, level: float) -> tuple[float, float]:
     alpha, middle = 1.0 - level, max(0.0, found2)
     low = 0.0 if law.support(found2, 0.0) >= alpha else _edge(found2, law, alpha, 0.0, middle)
     far = middle + 4.0 * sqrt(law.variance) + 8.0 * law.slope
-    while law.support(found2, far) >= alpha:
+    for _ in range(DOUBLINGS):
+        if not law.support(found2, far) >= alpha:
+            break
         far *= 2.0
     return low, _edge(found2, law, alpha, far, middle)
 
@@ -83,7 +88,8 @@ def _edge(found2: float, law: Law, alpha: float, outside: float, inside: float) 
 def _score(distance: float, variance: float, third: float) -> float:
     """Return the normal score of T - x under the shifted chi-square with this variance and third cumulant."""
     # A sum of squared normals is never more skewed than one of them: its degrees of freedom are at least 1.
-    nu = max(1.0, 8.0 * variance**3 / third**2)
+    share = variance / third
+    nu = max(1.0, 8.0 * variance * share * share)
     place = nu + sqrt(2.0 * nu / variance) * distance
     if place > nu:
         return -float(ndtri(gammaincc(nu / 2.0, place / 2.0)))

@@ -100,3 +100,25 @@ def test_a_known_law_is_covered_at_its_level(dimensions: int, true2: float) -> N
 def test_means_that_are_equal_by_chance_do_not_make_a_small_bias_impossible(dimensions: int) -> None:
     law = Law(noise2=4.0, variance=2.0 * 16.0 / dimensions, slope=4.0 * 4.0 / dimensions, df=1e9)
     assert bounds(-4.0, law, 0.95)[1] > 4.0, "all of S2 is noise of this size"
+
+
+extremes = st.builds(
+    Law,
+    noise2=st.floats(1e-30, 1e30),
+    variance=st.floats(1e-30, 1e30),
+    slope=st.just(0.0) | st.floats(1e-30, 1e30),
+    df=st.floats(2.0, 1e9),
+)
+
+
+@QUICK
+@given(extremes, st.floats(-1e30, 1e30), st.sampled_from([0.5, 0.95, 0.999999]))
+def test_whatever_the_law_the_search_for_the_ends_ends(law: Law, found2: float, level: float) -> None:
+    low, high = bounds(found2, law, level)
+    assert 0.0 <= low <= max(0.0, found2) <= high < math.inf
+
+
+def test_also_where_a_number_is_none() -> None:
+    odd = math.nan
+    for law in (Law(odd, 1.0, 1.0, 9.0), Law(1.0, odd, 1.0, 9.0), Law(1.0, 1.0, odd, 9.0), Law(1.0, 1.0, 1.0, odd)):
+        assert len(bounds(1.0, law, 0.95)) == 2
