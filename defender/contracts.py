@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from defender.errands import Errand, Outcome, Presence
 from defender.evidence import Draft, Evidence
 from defender.marks import Mark
 from defender.records import (
@@ -251,6 +252,46 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release the database."""
+
+
+@runtime_checkable
+class Queue(Protocol):
+    """Hands a run's owed requests to processes on other machines. One owner puts, many workers lease.
+
+    Obligations: every call is durable when it returns. An errand is leased to one worker at a time, in the order they
+    were put; a lease that is not renewed in time ends, and another worker may have the errand. It is done with the
+    commit of a response under its key, in that transaction, and is not leased when an answer is stored already.
+    """
+
+    def exchange(self, gone: Sequence[str], owed: Sequence[Errand]) -> None:
+        """Take back what is done with and put what is owed; keys that are there already stay as they are."""
+
+    def outcomes(self) -> Sequence[Outcome]:
+        """Return what was done and not taken back."""
+
+    def withdraw(self) -> Sequence[str]:
+        """Take back, and return, the keys of errands that nobody holds."""
+
+    def lease(self, worker: str, most: int, seconds: float) -> Sequence[Errand]:
+        """Return up to ``most`` errands that are the worker's for ``seconds``."""
+
+    def renew(self, worker: str, seconds: float) -> None:
+        """Keep what the worker holds for ``seconds`` more, and say that it is there."""
+
+    def refuse(self, keys: Sequence[str], why: str) -> None:
+        """Say that nobody may ask these."""
+
+    def release(self, worker: str) -> None:
+        """Give back what the worker holds and has not done; it is there no longer."""
+
+    def announce(self, *, ended: bool = False) -> None:
+        """Say that the owner is there, or has ended in order."""
+
+    def owner(self) -> Presence | None:
+        """Return when the owner was last seen; None before it ever was."""
+
+    def workers(self, seconds: float) -> int:
+        """Return how many workers were seen in the last ``seconds``."""
 
 
 @runtime_checkable

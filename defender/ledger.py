@@ -104,6 +104,16 @@ class Ledger:
         self._held = requests
 
     @property
+    def held(self) -> int:
+        """Requests kept for a later stage."""
+        return self._held
+
+    def catch_up(self, paid: Mapping[str, int]) -> None:
+        """Take over the store's counters, where others spend from the same limits, and let the time at work count."""
+        self._spent.update({name: paid.get(name, 0) - self._spent[name] for name in ("reserved", *RELEASED)})
+        self._mark()
+
+    @property
     def spent(self) -> int:
         """Wire requests paid for."""
         return self._spent["reserved"]

@@ -20,7 +20,7 @@ HOUSE = Path(defender.__file__).parent
 FLOORS: dict[str, tuple[str, ...]] = {
     "ground": ("__init__", "errors", "records"),
     "reason": (
-        *("marks", "evidence", "effects", "admission"),
+        *("marks", "errands", "evidence", "effects", "admission"),
         *("contracts", "address", "costs", "documents", "kinds", "identities", "prompts", "space", "grading"),
         *("miniature", "variants"),
         *("samples", "bounds", "spread", "bias", "deviations", "excess", "decide", "parts", "components"),

@@ -22,6 +22,9 @@ Work: TypeAlias = Callable[[sa.Connection], T]
 class Database(ABC):
     """One run's database. Any thread may use it."""
 
+    shared = False
+    """Whether several processes may write to it."""
+
     where: str
     """Where it is, for messages; without a password."""
 

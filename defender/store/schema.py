@@ -7,12 +7,12 @@ integers. An answer is one compact JSON text, ASCII-escaped, so that NUL and lon
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import sqlalchemy as sa
 
-from defender.records import Response
+from defender.records import Request, Response, Sampling
 
 SCHEMA_VERSION = 1
 PLACE = ("candidate", "benchmark", "item", "identity", "repeat")
@@ -57,6 +57,26 @@ SHARED = sa.MetaData()
 WRITERS = sa.Table(
     "writers", SHARED, _text("id", primary_key=True), sa.Column("commits", sa.BigInteger, nullable=False)
 )
+ERRANDS = sa.Table(
+    "errands",
+    SHARED,
+    _text("key", primary_key=True),
+    sa.Column("place", sa.BigInteger, sa.Identity(), unique=True),
+    _text("body"),
+    sa.Column("held", sa.BigInteger, nullable=False),
+    sa.Column("holder", sa.Text),
+    sa.Column("until", sa.Double),
+    sa.Column("leases", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("done", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("refusal", sa.Text),
+)
+PRESENCES = sa.Table(
+    "presences",
+    SHARED,
+    _text("name", primary_key=True),
+    sa.Column("seen", sa.Double, nullable=False),
+    sa.Column("ended", sa.Boolean, nullable=False),
+)
 
 
 def packed(response: Response) -> str:
@@ -82,3 +102,15 @@ def unescaped(text: str) -> str:
     """Return what ``escaped`` wrote."""
     name: str = json.loads(f'"{text}"')
     return name
+
+
+def packed_request(request: Request) -> str:
+    """Return a request as JSON."""
+    return compact(asdict(request))
+
+
+def unpacked_request(body: str) -> Request:
+    """Return what ``packed_request`` wrote."""
+    values = json.loads(body)
+    messages = tuple((role, content) for role, content in values.pop("messages"))
+    return Request(messages, Sampling(**values.pop("sampling")), **values)

@@ -62,6 +62,8 @@ _HOLDER = sa.text(
 class ServerDatabase(Database):
     """One run's schema on a server. Reads come from a pool; writes go through one connection of their own."""
 
+    shared = True
+
     def __init__(self, address: Address, role: Role, *, patience_s: float = PATIENCE_S) -> None:
         """Connect, and as the owner take the run.
 

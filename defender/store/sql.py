@@ -18,6 +18,7 @@ from defender.store.database import Database, Insert
 from defender.store.file import FileDatabase
 from defender.store.schema import (
     COUNTERS,
+    ERRANDS,
     GRADES,
     HOW,
     NAMES,
@@ -47,6 +48,7 @@ _T = TypeVar("_T")
 _SOME: sa.BindParameter[Any] = sa.bindparam("some", expanding=True)
 _RESPONSES_OF = sa.select(RESPONSES.c.key, RESPONSES.c.body).where(RESPONSES.c.key.in_(_SOME))
 _IDS_OF = sa.select(NAMES.c.text, NAMES.c.id).where(NAMES.c.text.in_(_SOME))
+_DONE = sa.update(ERRANDS).where(ERRANDS.c.key == sa.bindparam("one")).values(done=True)
 _NAMES_OF = sa.select(NAMES.c.id, NAMES.c.text).where(NAMES.c.id.in_(_SOME))
 
 
@@ -72,10 +74,10 @@ class SqlStore:
         Raises:
             StoreError: another process writes to this run, the place cannot be opened, or it is not a run.
         """
-        self._database = database or open_database(where, "reader" if readonly else "owner", busy_seconds)
+        self.database = database or open_database(where, "reader" if readonly else "owner", busy_seconds)
         self._ids: dict[str, int] = {}
         self._names: dict[int, str] = {}
-        insert = self._database.insert
+        insert = self.database.insert
         self._keep_responses = _replacing(insert(RESPONSES), "key")
         self._keep_notes = _replacing(insert(NOTES), "kind", "key")
         self._keep_names = insert(NAMES).on_conflict_do_nothing(index_elements=["text"])
@@ -85,9 +87,9 @@ class SqlStore:
         total = {"value": COUNTERS.c.value + counters.excluded.value}
         self._count = counters.on_conflict_do_update(index_elements=["name"], set_=total)
         try:
-            self._database.prepare(SCHEMA, SCHEMA_VERSION)
+            self.database.prepare(SCHEMA, SCHEMA_VERSION)
         except StoreError:
-            self._database.close()
+            self.database.close()
             raise
 
     def commit(
@@ -106,18 +108,20 @@ class SqlStore:
             tally = self._write_responses(connection, responses)
             learned = self._write_grades(connection, grades)
             taken = _taken(connection, charges, tally)
+            if responses and self.database.shared:
+                connection.execute(_DONE, [{"one": key} for key in sorted({key for key, _ in responses})])
             if moved := [{"name": name, "value": by} for name, by in sorted(tally.items()) if by]:
                 connection.execute(self._count, moved)
             return taken, learned
 
-        taken, learned = self._database.write(work)
+        taken, learned = self.database.write(work)
         self._ids.update(learned)  # only now: ids of a transaction that was rolled back do not exist
         return taken
 
     def responses(self, keys: Iterable[str]) -> dict[str, Response]:
         """Return the stored answers among ``keys``; failed responses are absent. Raises StoreError."""
         wanted = set(keys)
-        return self._database.read(lambda c: {key: kept for key, kept in _stored(c, wanted) if kept.error is None})
+        return self.database.read(lambda c: {key: kept for key, kept in _stored(c, wanted) if kept.error is None})
 
     def grades(self, candidate: str) -> dict[Cell, Grade]:
         """Return every stored grade of one candidate (as named in its cells). Raises StoreError."""
@@ -128,7 +132,7 @@ class SqlStore:
             rows = connection.execute(sa.select(*columns).where(GRADES.c.candidate == number)).all()
             return rows, self._named(connection, {id_ for row in rows for id_ in (*row[:3], *row[5:])})
 
-        rows, names = self._database.read(work)
+        rows, names = self.database.read(work)
         shared: dict[tuple[Any, ...], Grade] = {}  # a million cells hold few different grades
         cells: dict[Cell, Grade] = {}
         for identity, benchmark, item, repeat, *graded in rows:
@@ -146,7 +150,7 @@ class SqlStore:
         tokens of every response ever committed, failed ones included. ``answers``, ``errors``: keys whose stored
         response is an answer, or a failure. Counters that charges moved beside these come after them.
         """
-        found = self._database.read(lambda c: {row.name: row.value for row in c.execute(sa.select(COUNTERS))})
+        found = self.database.read(lambda c: {row.name: row.value for row in c.execute(sa.select(COUNTERS))})
         return dict.fromkeys(COUNTED, 0) | found
 
     def note(self, kind: str, key: str, value: Mapping[str, object]) -> None:
@@ -157,16 +161,16 @@ class SqlStore:
             TypeError: ``value`` is not made of JSON's types.
         """
         row = {"kind": escaped(kind), "key": escaped(key), "body": compact(dict(value))}
-        self._database.write(lambda connection: connection.execute(self._keep_notes, row).close())
+        self.database.write(lambda connection: connection.execute(self._keep_notes, row).close())
 
     def notes(self, kind: str) -> dict[str, dict[str, object]]:
         """Return the documents of a kind by key, in order of first writing. Raises StoreError."""
         wanted = sa.select(NOTES.c.key, NOTES.c.body).where(NOTES.c.kind == escaped(kind)).order_by(NOTES.c.id)
-        return self._database.read(lambda c: {unescaped(key): json.loads(body) for key, body in c.execute(wanted)})
+        return self.database.read(lambda c: {unescaped(key): json.loads(body) for key, body in c.execute(wanted)})
 
     def close(self) -> None:
         """Release the database and the writer's lock. Idempotent."""
-        self._database.close()
+        self.database.close()
 
     def _write_responses(self, connection: sa.Connection, responses: Sequence[tuple[str, Response]]) -> Counter[str]:
         """Upsert what is new; return how the counters move."""
