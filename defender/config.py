@@ -169,6 +169,10 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
     _check_model(config.model)
     if config.store is not None:
         checked(config.store)
+    elif config.speed.workers:
+        raise ConfigError(
+            "workers join by the run's database: give --store postgresql+psycopg://USER@HOST/DATABASE with --workers"
+        )
     if config.judge.base_url and config.judging.kind not in ("model", "guard"):
         raise ConfigError(
             f"a judge of kind '{config.judge.kind}' asks no server, but one is given ({config.judge.base_url}): "

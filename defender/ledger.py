@@ -89,6 +89,7 @@ class Ledger:
         self._begun = clock()
         self._held = 0
         self._in_flight = Cost()
+        self._open = 0
         self._change = asyncio.Event()
 
     def till(self, payer: str, price: Price | None) -> Till:
@@ -153,8 +154,9 @@ class Ledger:
                     raise self._is_spent(short)
                 await self._change.wait()  # another one ends
             if await self._granted(payer, worst):
+                self._open += 1
                 return
-            if not self._in_flight.requests:
+            if not self._open or not self._limits.keys() & set(RELEASED):  # nothing of ours may still come back
                 raise self._is_spent(next(iter(self._limits)))
             await self._change.wait()
 
@@ -178,6 +180,7 @@ class Ledger:
 
     def close(self, payer: str, worst: Cost, used: Cost | None) -> None:
         """End an attempt: what it did not use comes back; None leaves all of it paid for."""
+        self._open -= 1
         self._forget(worst)
         if used is not None and used != worst:
             back = Cost(0, used.tokens - worst.tokens, used.nanousd - worst.nanousd)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
-from defender.build import Prepared, build_engine, build_recorded, in_flight
+from defender.build import Prepared, build_engine, build_recorded
 from defender.config import RunConfig
 from defender.confirm import SearchResult
 from defender.contracts import ClauseWriter, Engine, GrowingProposer, Meter, Store
@@ -29,7 +29,8 @@ from defender.runs import LOG, RunFolder, versions
 from defender.seal import same_model, seal
 from defender.search import SLACK, Refresh, Search, unchanged
 from defender.seeding import COST, Seeds, check_seeds, probes
-from defender.workplace import open_store
+from defender.sharing import Shared
+from defender.workplace import open_store, shared, wanted
 from defender.writing import build_admission, build_schedule, build_writer
 
 MakeEngine = Callable[[RunConfig, Meter], Engine]
@@ -91,11 +92,13 @@ async def sit(
                 seal(store, {"model": engine.card, "judge": prepared.judging.card}, prepared.benchmarks)
                 if (same := same_model(engine.card, prepared.judging.card)) is not None:
                     watch.warn(same)
+                engine = shared(folder, store, engine, ledger, watch.warn)
+                await engine.start()
                 measurer = Measurer(
                     engine, prepared.benchmarks, store, journal,
-                    in_flight=in_flight(config), tick=lambda: watch.tick(ledger.spend),
+                    in_flight=wanted(config), tick=lambda: watch.tick(ledger.spend),
                 )  # fmt: skip
-                with _interrupting(measurer):
+                with _interrupting(measurer, engine):
                     sitting = Sitting(engine.card, store, ledger, measurer, journal)
                     if (seeds := await _seeds(prepared, sitting, engine)).verdict in ("no", "partly"):
                         watch.warn(f"sampling seeds honoured: {seeds}; answers to two users share less luck, or none")
@@ -135,13 +138,15 @@ async def _seeds(prepared: Prepared, sitting: Sitting, engine: Engine) -> Seeds:
 
 
 @contextmanager
-def _interrupting(measurer: Measurer) -> Iterator[None]:
+def _interrupting(measurer: Measurer, engine: Engine) -> Iterator[None]:
     """While inside, Ctrl-C asks the measurer to end in order; a second one ends at once."""
     loop = asyncio.get_running_loop()
 
     def once() -> None:
         loop.remove_signal_handler(signal.SIGINT)
         measurer.interrupt()
+        if isinstance(engine, Shared):
+            engine.stop()
 
     try:
         loop.add_signal_handler(signal.SIGINT, once)

@@ -1,17 +1,40 @@
-"""A run's store, opened for its folder: the file inside it, or a schema of that name on a server."""
+"""Where a run is kept and who works on it: a file for this process alone, or a server where workers may join."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import os
+import signal
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
-from defender.errors import ResumeRefused
+from defender.address import Address
+from defender.build import build_engine, in_flight
+from defender.config import RunConfig, restore_config
+from defender.contracts import Engine, Meter
+from defender.errors import ConfigError, ResumeRefused
+from defender.journal import Journal
+from defender.ledger import Ledger
+from defender.purse import limits_of, prices_of
 from defender.runs import RunFolder
+from defender.seal import card_in_words
+from defender.sharing import Shared
+from defender.working import LEASE_S, WAIT_S, Patience, Worker
 
 if TYPE_CHECKING:
     from defender.store import SqlStore
 
-BEGUN = "begun"
-"""Kind of the note that says which run a schema on a server holds."""
+BEGUN, JOINING = "begun", "joining"
+"""Kinds of the notes that say which run a schema on a server holds, and what a worker needs to know."""
+
+OWED = 1024
+"""Requests handed to the queue at once: several workers' worth."""
+
+MakeEngine = Callable[[RunConfig, Meter], Engine]
 
 
 def open_store(folder: RunFolder) -> SqlStore:
@@ -39,3 +62,136 @@ def open_store(folder: RunFolder) -> SqlStore:
         store.close()
         raise
     return store
+
+
+def wanted(config: RunConfig) -> int:
+    """Return how many cells are worked on at once."""
+    return max(OWED, in_flight(config)) if config.speed.workers else in_flight(config)
+
+
+def shared(folder: RunFolder, store: SqlStore, engine: Engine, ledger: Ledger, warn: Callable[[str], None]) -> Engine:
+    """Return the engine itself, or one that lets workers answer where the run takes them; started is neither."""
+    config = folder.config
+    if not config.speed.workers:
+        return engine
+    from defender.store.queue import SqlQueue
+
+    queue = SqlQueue(store.database)
+    store.note(JOINING, "run", {"config": config.model_dump(mode="json")})
+    local = Worker(worker_name(), queue, engine, ledger.journal, in_flight(config)) if config.speed.local else None
+    return Shared(engine, queue, store, ledger, local, warn)
+
+
+@dataclass(frozen=True)
+class Joining:
+    """What a worker brings along; None leaves it to the run.
+
+    Attributes:
+        base_url, model, api_key_env: its own endpoint.
+        in_flight: requests awaiting it at once.
+        wait, lease: seconds; see ``working``.
+    """
+
+    base_url: str | None = None
+    model: str | None = None
+    api_key_env: str | None = None
+    in_flight: int | None = None
+    wait: float = WAIT_S
+    lease: float = LEASE_S
+
+
+async def join(
+    address: Address, brings: Joining, tell: Callable[[str], None], make_engine: MakeEngine = build_engine
+) -> tuple[int, str]:
+    """Answer requests of a running search or measurement until it ends; return how many, and why it ended.
+
+    Raises:
+        StoreError: no such run, or its database was lost for too long. ConfigError: the run takes no workers.
+        EngineDown: the worker's own endpoint. ResumeRefused: it serves another model than the run measures.
+    """
+    from defender.store import SqlStore
+    from defender.store.queue import SqlQueue
+    from defender.store.server import ServerDatabase
+
+    store = SqlStore(address, database=ServerDatabase(address, "worker"))
+    try:
+        config, card = _told(store, address, brings)
+        async with Journal(store) as journal:
+            # The time at work is counted by whoever leads the run: here the clock stands still.
+            ledger = Ledger(journal, store.spend(), limits_of(config), clock=lambda: 0.0)
+            engine = make_engine(config, ledger.till("model", prices_of(config)["model"]))
+            try:
+                await engine.start()
+                _same_model(card, engine)
+                worker = Worker(
+                    worker_name(), SqlQueue(store.database), engine, journal, in_flight(config),
+                    Patience(brings.lease, brings.wait), ledger.hold, tell,
+                )  # fmt: skip
+                tell(f"joined {address}: {card_in_words(card)}, {worker.in_flight} in flight")
+                with _interrupting(worker):
+                    return_value = await worker.run()
+                return worker.answered, return_value
+            finally:
+                await engine.close()
+    finally:
+        store.close()
+
+
+def worker_name() -> str:
+    """Return a name that no other worker has: machine, process, chance."""
+    return f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+
+
+def _told(store: SqlStore, address: Address, brings: Joining) -> tuple[RunConfig, dict[str, Any]]:
+    """Return the run's configuration with the worker's own endpoint, and the card of the run's model."""
+    joining, card = store.notes(JOINING).get("run"), store.notes("card").get("model")
+    if joining is None or card is None:
+        raise ConfigError(f"{address} takes no workers; start it with --workers, or wait until it has begun")
+    config = restore_config(joining["config"])
+    own = {"base_url": brings.base_url, "name": brings.model, "api_key_env": brings.api_key_env}
+    model = {key: value for key, value in own.items() if value is not None}
+    # Another address of the same model stands for the run's, as an alias does.
+    model["alias"] = str(card["endpoint"])
+    if brings.base_url is not None:
+        model["vllm"] = ""
+    speed = {"in_flight": brings.in_flight or 0}
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update=model),
+            "speed": config.speed.model_copy(update=speed),
+        }
+    ), dict(card)
+
+
+def _same_model(card: dict[str, Any], engine: Engine) -> None:
+    if engine.card.fingerprint != card["fingerprint"]:
+        raise ResumeRefused(
+            f"expected the model that the run measures ({card_in_words(card)}), "
+            f"got {card_in_words(asdict(engine.card))}; its answers "
+            "could not be mixed: serve the same model, revision and server version, or give --model and "
+            "--base-url of one that does"
+        )
+
+
+@contextmanager
+def _interrupting(worker: Worker) -> Iterator[None]:
+    """While inside, Ctrl-C and a request to terminate end the work in order; a second one ends it at once."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def once() -> None:
+        for one in signals:
+            loop.remove_signal_handler(one)
+        worker.stop("stopped by the user; what was asked is kept, the rest was given back")
+
+    try:
+        for one in signals:
+            loop.add_signal_handler(one, once)
+    except (NotImplementedError, RuntimeError, ValueError):
+        yield  # no signals here (Windows, or not the main thread)
+        return
+    try:
+        yield
+    finally:
+        for one in signals:
+            loop.remove_signal_handler(one)

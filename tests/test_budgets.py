@@ -15,8 +15,8 @@ FILE_LINES = 300
 FUNCTION_LINES = 60
 PARAMETERS = 7
 
-LONGER = {"defender/records.py": 400}
-"""Files that are worth more lines, and how many: every noun of the house is in one place."""
+LONGER = {"defender/records.py": 400, "defender/contracts.py": 330}
+"""Files that are worth more lines, and how many: every noun of the house is in one place, and every protocol."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -20,7 +20,8 @@ HOUSE = Path(defender.__file__).parent
 FLOORS: dict[str, tuple[str, ...]] = {
     "ground": ("__init__", "errors", "records"),
     "reason": (
-        *("marks", "errands", "evidence", "effects", "admission"),
+        "errands",
+        *("marks", "evidence", "effects", "admission"),
         *("contracts", "address", "costs", "documents", "kinds", "identities", "prompts", "space", "grading"),
         *("miniature", "variants"),
         *("samples", "bounds", "spread", "bias", "deviations", "excess", "decide", "parts", "components"),
@@ -29,7 +30,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "rooms": ("engines", "benchmarks", "sandbox", "judges", "proposers", "exporters", "report", "store"),
     "loops": (
-        *("journal", "ledger", "seeding", "measure", "decisions", "kept", "growth"),
+        *("journal", "ledger", "working", "sharing", "seeding", "measure", "decisions", "kept", "growth"),
         *("race", "confirm", "search", "marker", "rivalry", "outlay", "bill", "dissection"),
     ),
     "roof": (

@@ -18,6 +18,7 @@ from defender.cli.report import report
 from defender.cli.schema import schema
 from defender.cli.search import search
 from defender.cli.serve import serve
+from defender.cli.worker import worker
 from defender.errors import DefenderError
 
 app = typer.Typer(
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help starts twice as fast
 )
 
-for command in (search, measure, ablate, plan, report, export, serve, doctor, calibrate, schema):
+for command in (search, measure, ablate, plan, report, export, serve, doctor, calibrate, schema, worker):
     app.command()(command)
 
 

@@ -27,6 +27,7 @@ from defender.cli.options import (
     MaxTokens,
     MaxUsd,
     Model,
+    NoLocal,
     Protocol,
     Quiet,
     Resume,
@@ -35,6 +36,7 @@ from defender.cli.options import (
     SpaceOption,
     Store,
     Vllm,
+    Workers,
 )
 
 
@@ -64,6 +66,8 @@ def measure(
     max_hours: MaxHours = None,
     in_flight: InFlight = None,
     store: Store = None,
+    workers: Workers = None,
+    no_local: NoLocal = False,
     run: Run = None,
     runs: Runs = Path("runs"),
     resume: Resume = False,
@@ -80,6 +84,7 @@ def measure(
         "protocol": protocol, "data": data, **judge_of(judge, judge_model, judge_base_url), "measure.items": items,
         "measure.repeats": repeats, "prompts": [str(path) for path in prompt] if prompt else None,
         "seed": seed, **budget_of(max_requests, max_tokens, max_usd, max_hours), "speed.in_flight": in_flight,
-        "store": store,
+        "store": store, "speed.workers": workers,
+        "speed.local": False if no_local else None,
     })  # fmt: skip
     carry_out(run_measure, open_or_resume(settings, runs, run, resume), json, quiet)

@@ -27,6 +27,7 @@ from defender.cli.options import (
     MaxTokens,
     MaxUsd,
     Model,
+    NoLocal,
     Protocol,
     Quiet,
     Resume,
@@ -36,6 +37,7 @@ from defender.cli.options import (
     Store,
     Strategy,
     Vllm,
+    Workers,
 )
 
 
@@ -78,6 +80,8 @@ def search(
     max_hours: MaxHours = None,
     in_flight: InFlight = None,
     store: Store = None,
+    workers: Workers = None,
+    no_local: NoLocal = False,
     run: Run = None,
     runs: Runs = Path("runs"),
     resume: Resume = False,
@@ -96,6 +100,7 @@ def search(
         "search.finalists": finalists, "search.proposer": proposer, "search.strategy": strategy,
         "search.writer.model": writer_model, "search.writer.base_url": writer_base_url, "floors.utility": min_utility,
         "floors.safety": min_safety, "seed": seed, "speed.in_flight": in_flight, "store": store,
+        "speed.workers": workers, "speed.local": False if no_local else None,
         **budget_of(max_requests, max_tokens, max_usd, max_hours),
     })  # fmt: skip
     carry_out(run_search, open_or_resume(settings, runs, run, resume), json, quiet)
