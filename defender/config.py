@@ -169,7 +169,7 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
     _check_model(config.model)
     if config.store is not None:
         checked(config.store)
-    elif config.speed.workers:
+    elif config.speed.workers != "none":
         raise ConfigError(
             "workers join by the run's database: give --store postgresql+psycopg://USER@HOST/DATABASE with --workers"
         )

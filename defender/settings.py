@@ -243,9 +243,8 @@ class PriceConfig(Section):
 class SpeedConfig(Section):
     """Changes speed only; outside the digest."""
 
-    workers: bool = False
-    """Let workers on other machines join (``defender worker``); needs ``store``."""
-    local: bool = True
-    """Whether this machine answers too where workers may join."""
+    workers: Literal["none", "join", "only"] = "none"
+    """"join" lets workers on other machines answer beside this one (``defender worker``), "only" leaves it to them; both
+    need ``store``."""
     in_flight: int = Field(0, ge=0)
     """Requests awaiting the engine at once; 0 lets the engine's kind decide."""

@@ -66,19 +66,23 @@ def open_store(folder: RunFolder) -> SqlStore:
 
 def wanted(config: RunConfig) -> int:
     """Return how many cells are worked on at once."""
-    return max(OWED, in_flight(config)) if config.speed.workers else in_flight(config)
+    return max(OWED, in_flight(config)) if config.speed.workers != "none" else in_flight(config)
 
 
 def shared(folder: RunFolder, store: SqlStore, engine: Engine, ledger: Ledger, warn: Callable[[str], None]) -> Engine:
     """Return the engine itself, or one that lets workers answer where the run takes them; started is neither."""
     config = folder.config
-    if not config.speed.workers:
+    if config.speed.workers == "none":
         return engine
     from defender.store.queue import SqlQueue
 
     queue = SqlQueue(store.database)
     store.note(JOINING, "run", {"config": config.model_dump(mode="json")})
-    local = Worker(worker_name(), queue, engine, ledger.journal, in_flight(config)) if config.speed.local else None
+    local = (
+        Worker(worker_name(), queue, engine, ledger.journal, in_flight(config))
+        if config.speed.workers == "join"
+        else None
+    )
     return Shared(engine, queue, store, ledger, local, warn)
 
 
@@ -146,7 +150,7 @@ def _told(store: SqlStore, address: Address, brings: Joining) -> tuple[RunConfig
     """Return the run's configuration with the worker's own endpoint, and the card of the run's model."""
     joining, card = store.notes(JOINING).get("run"), store.notes("card").get("model")
     if joining is None or card is None:
-        raise ConfigError(f"{address} takes no workers; start it with --workers, or wait until it has begun")
+        raise ConfigError(f"{address} takes no workers; start it with --workers join, or wait until it has begun")
     config = restore_config(joining["config"])
     own = {"base_url": brings.base_url, "name": brings.model, "api_key_env": brings.api_key_env}
     model = {key: value for key, value in own.items() if value is not None}

@@ -58,7 +58,7 @@ class Counting:
 def led(url: str, folder: Path, local: bool = False, requests: int | None = None) -> RunConfig:
     return settings(folder).model_copy(
         update={
-            "store": url, "speed": SpeedConfig(workers=True, local=local),
+            "store": url, "speed": SpeedConfig(workers="join" if local else "only"),
             "budget": BudgetConfig(max_requests=requests),
         }
     )  # fmt: skip
@@ -128,7 +128,7 @@ async def test_a_worker_that_serves_another_model_is_refused_with_both_shown(tmp
 async def test_a_run_that_takes_no_workers_says_so(tmp_path: Path, url: str) -> None:
     config = settings(tmp_path).model_copy(update={"store": url})
     await asyncio.to_thread(searched, config, tmp_path)
-    with pytest.raises(ConfigError, match="takes no workers; start it with --workers"):
+    with pytest.raises(ConfigError, match="takes no workers; start it with --workers join"):
         await join(address_of(url, "one"), QUICK, print, Counting(config).engine("w"))
 
 

@@ -27,7 +27,6 @@ from defender.cli.options import (
     MaxTokens,
     MaxUsd,
     Model,
-    NoLocal,
     Protocol,
     Quiet,
     Resume,
@@ -67,7 +66,6 @@ def measure(
     in_flight: InFlight = None,
     store: Store = None,
     workers: Workers = None,
-    no_local: NoLocal = False,
     run: Run = None,
     runs: Runs = Path("runs"),
     resume: Resume = False,
@@ -85,6 +83,5 @@ def measure(
         "measure.repeats": repeats, "prompts": [str(path) for path in prompt] if prompt else None,
         "seed": seed, **budget_of(max_requests, max_tokens, max_usd, max_hours), "speed.in_flight": in_flight,
         "store": store, "speed.workers": workers,
-        "speed.local": False if no_local else None,
     })  # fmt: skip
     carry_out(run_measure, open_or_resume(settings, runs, run, resume), json, quiet)

@@ -47,8 +47,9 @@ Store = Annotated[
         "--store", envvar="DEFENDER_STORE", help="Keep the run in PostgreSQL: postgresql+psycopg://USER@HOST/DATABASE."
     ),
 ]
-Workers = Annotated[bool | None, typer.Option("--workers", help="Let workers on other machines join; needs --store.")]
-NoLocal = Annotated[bool, typer.Option("--no-local", help="With --workers: only they answer, not this machine.")]
+Workers = Annotated[
+    str | None, typer.Option("--workers", help="With --store: 'join' (they answer beside this machine) or 'only' they.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Run name under --runs, or its folder.")]

@@ -27,7 +27,6 @@ from defender.cli.options import (
     MaxTokens,
     MaxUsd,
     Model,
-    NoLocal,
     Protocol,
     Quiet,
     Resume,
@@ -81,7 +80,6 @@ def search(
     in_flight: InFlight = None,
     store: Store = None,
     workers: Workers = None,
-    no_local: NoLocal = False,
     run: Run = None,
     runs: Runs = Path("runs"),
     resume: Resume = False,
@@ -100,7 +98,6 @@ def search(
         "search.finalists": finalists, "search.proposer": proposer, "search.strategy": strategy,
         "search.writer.model": writer_model, "search.writer.base_url": writer_base_url, "floors.utility": min_utility,
         "floors.safety": min_safety, "seed": seed, "speed.in_flight": in_flight, "store": store,
-        "speed.workers": workers, "speed.local": False if no_local else None,
-        **budget_of(max_requests, max_tokens, max_usd, max_hours),
+        "speed.workers": workers, **budget_of(max_requests, max_tokens, max_usd, max_hours),
     })  # fmt: skip
     carry_out(run_search, open_or_resume(settings, runs, run, resume), json, quiet)
