@@ -244,7 +244,7 @@ class SpeedConfig(Section):
     """Changes speed only; outside the digest."""
 
     workers: Literal["none", "join", "only"] = "none"
-    """"join" lets workers on other machines answer beside this one (``defender worker``), "only" leaves it to them; both
-    need ``store``."""
+    """"join" lets workers on other machines answer beside this one (``defender worker``), "only" leaves it to them;
+    both need ``store``."""
     in_flight: int = Field(0, ge=0)
     """Requests awaiting the engine at once; 0 lets the engine's kind decide."""

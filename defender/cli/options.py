@@ -47,6 +47,9 @@ Store = Annotated[
         "--store", envvar="DEFENDER_STORE", help="Keep the run in PostgreSQL: postgresql+psycopg://USER@HOST/DATABASE."
     ),
 ]
+Phrasings = Annotated[
+    str | None, typer.Option(help="'same' sentence about the user as the search, or 'held_out' ones.")
+]
 Workers = Annotated[
     str | None, typer.Option("--workers", help="With --store: 'join' (they answer beside this machine) or 'only' they.")
 ]

@@ -27,6 +27,7 @@ from defender.cli.options import (
     MaxTokens,
     MaxUsd,
     Model,
+    Phrasings,
     Protocol,
     Quiet,
     Resume,
@@ -57,9 +58,7 @@ def search(
     judge_base_url: JudgeUrl = None,
     items: Annotated[int | None, typer.Option(help="Search items per benchmark, for the best (default: 48).")] = None,
     confirm_items: Annotated[int | None, typer.Option(help="Held-out items per benchmark (default: 80).")] = None,
-    confirm_phrasings: Annotated[
-        str | None, typer.Option(help="'same' sentence about the user as the search, or 'held_out' ones.")
-    ] = None,
+    confirm_phrasings: Phrasings = None,
     candidates: Annotated[int | None, typer.Option(help="The most candidates to measure.")] = None,
     generation: Annotated[int | None, typer.Option(help="Candidates raced side by side.")] = None,
     finalists: Annotated[int | None, typer.Option(help="Candidates that go to confirm beside the seeds.")] = None,
