@@ -81,7 +81,7 @@ def context(results: Results) -> ReportContext:
     stage = results.claims
     baseline = results.baselines[0] if results.baselines else next(iter(stage.estimates), "")
     best = fairest(results, stage)
-    shown, trials = results.winner or best, raced(results)
+    shown = results.winner or best
     looked = [results.candidates[baseline]] if baseline in results.candidates else []
     return ReportContext(
         run=results.folder.name,
@@ -112,8 +112,8 @@ def context(results: Results) -> ReportContext:
         methods=_methods(results, stage),
         caveats=_caveats(results, stage),
         reproduce=_reproduce(results),
-        details=details(results, stage, [*looked, *([shown] if shown else [])], trials),
-        trials=trials,
+        details=details(results, stage, [*looked, *([shown] if shown else [])]),
+        trials=raced(results),
     )
 
 

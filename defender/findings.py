@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from defender.bias import estimate
 from defender.deviations import Standing, standings
@@ -15,18 +16,17 @@ from defender.effects import clause_effects
 from defender.errors import ConfigError, IncompleteMatrix
 from defender.parts import Part, PartDifference, compare_parts, parts
 from defender.records import Candidate, OutcomeMatrix, Trial
-from defender.report.context import Details
+from defender.report.context import Details, Measured
 from defender.results import Results, Stage
 
 AXES = ("utility", "safety", "over_refusal")
 """Every axis, in the order in which reports show them."""
 
 
-def details(results: Results, stage: Stage, prompts: Sequence[Candidate], trials: Sequence[Trial]) -> Details:
+def details(results: Results, stage: Stage, prompts: Sequence[Candidate]) -> Details:
     """Return the details of a few prompts of a stage, the baseline first and the one shown last.
 
-    ``trials``: of the search, as ``raced`` returns them. What too few answers leave out is absent: its estimate says
-    why.
+    What too few answers leave out is absent: its estimate says why.
     """
     told = {c.digest: c for c in prompts if c.id in stage.estimates}
     groups = _categories(results)
@@ -42,11 +42,13 @@ def details(results: Results, stage: Stage, prompts: Sequence[Candidate], trials
     if len(ids) > 1:
         with suppress(IncompleteMatrix, ConfigError):
             changes = compare_parts(stage.matrices[ids[-1]], stage.matrices[ids[0]], groups)
-    config = results.folder.config
+    config, same_items = results.folder.config, shared(results)
+    trials = [Trial(candidate, found, {}) for candidate, found in same_items]
     return Details(
         standings=standing,
         parts=located,
         changes=changes,
+        shared=same_items,
         effects=clause_effects(trials, _texts(trials)),
         settings=json.dumps(config.model_dump(mode="json"), indent=1, ensure_ascii=False, sort_keys=True),
         versions=results.versions,
@@ -80,9 +82,43 @@ def raced(results: Results) -> list[Trial]:
     return found
 
 
+def shared(results: Results) -> list[Measured]:
+    """Return the prompts of a search that came at least as far as half of all, on the items that they all answered.
+
+    On other items a prompt has other means whatever it says, so only these are compared with one another.
+    """
+    stage = results.stages.get("search")
+    if stage is None or results.folder.config.command != "search":
+        return []
+    asked = {key: [_asked(one) for one in matrices] for key, matrices in stage.matrices.items()}
+    counts = {key: min(len(one.items) for one in found) for key, found in asked.items()}
+    half = sorted(counts.values())[(len(counts) - 1) // 2] if counts else 0
+    kept = [key for key, count in counts.items() if count >= half]
+    common = (
+        [set.intersection(*(set(asked[key][n].items) for key in kept)) for n in range(len(asked[kept[0]]))]
+        if kept
+        else []
+    )
+    found = []
+    for key in kept:
+        with suppress(IncompleteMatrix):
+            same = [_only(one, items) for one, items in zip(asked[key], common, strict=True)]
+            found.append((results.candidates[key], estimate(same)))
+    return found
+
+
+def _only(matrix: OutcomeMatrix, items: Collection[str]) -> OutcomeMatrix:
+    places = np.array([place for place, item in enumerate(matrix.items) if item in items], dtype=int)
+    return _taken(matrix, places)
+
+
 def _asked(matrix: OutcomeMatrix) -> OutcomeMatrix:
     """Return a matrix without the items that nobody's answer is there for."""
     places = np.flatnonzero(np.isfinite(matrix.score_U_I).any(axis=0))
+    return _taken(matrix, places)
+
+
+def _taken(matrix: OutcomeMatrix, places: NDArray[np.int64]) -> OutcomeMatrix:
     items = tuple(matrix.items[place] for place in places)
     score_U_I, repeats_U_I = matrix.score_U_I[:, places], matrix.repeats_U_I[:, places]
     return replace(matrix, items=items, score_U_I=score_U_I, repeats_U_I=repeats_U_I)

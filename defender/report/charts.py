@@ -13,6 +13,7 @@ from defender.parts import Part
 from defender.records import Candidate, Identity, Interval, PBEstimate
 from defender.report.context import Measured, ReportContext
 from defender.report.scales import Scale, scale, shape
+from defender.report.tables import named
 
 ROW = 22
 """Height of a row, in units of the drawing."""
@@ -116,11 +117,6 @@ class Rows:
 def number(value: float) -> str:
     """Return a number as the tables show it."""
     return f"{value:.2f}"
-
-
-def named(axis: str) -> str:
-    """Return an axis, benchmark or part as people write it."""
-    return "over-refusal" if axis == "over_refusal" else axis
 
 
 def spoken(interval: Interval) -> str:

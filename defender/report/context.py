@@ -60,13 +60,15 @@ class Details:
     Attributes:
         standings: prompt -> how the identities stand on each axis. ``parts``: prompt -> PB by axis, category, ...
         changes: what the prompt shown changed on every part, against the baseline.
-        effects: what each clause did in the trials of the search.
+        shared: prompts of the search with their estimates on items that all of them answered.
+        effects: what each clause did in these.
         settings: every setting of the run, as JSON. ``versions``: of the libraries that matter.
     """
 
     standings: Mapping[str, Sequence[Standing]] = field(default_factory=dict)
     parts: Mapping[str, Sequence[Part]] = field(default_factory=dict)
     changes: Sequence[PartDifference] = ()
+    shared: Sequence[Measured] = ()
     effects: Sequence[Effect] = ()
     settings: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)

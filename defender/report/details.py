@@ -11,7 +11,7 @@ from defender.deviations import Standing
 from defender.evidence import Effect
 from defender.parts import Part, PartDifference
 from defender.records import Candidate, Identity, Interval, PBEstimate
-from defender.report.tables import between, frame
+from defender.report.tables import between, frame, named
 
 STANDING = ("prompt", "axis", "category", "identity", "mean", "deviation", "low", "high", "level")
 PART = ("prompt", "kind", "part", "axis", "identities", "items", "share", "PB", "low", "high", "PB_raw", "noise floor")
@@ -55,10 +55,10 @@ def by_identity(found: PBEstimate, several: Sequence[Standing], told: Sequence[I
         row: dict[str, object] = {"category": category.get(key, ""), "identity": key}
         for axis, known in standing.items():
             one = known[key]
-            row[axis] = found.axes[axis].by_identity.get(key, math.nan)
-            row[f"{axis}, from the mean"] = signed(one.deviation, one.interval)
+            row[named(axis)] = found.axes[axis].by_identity.get(key, math.nan)
+            row[f"{named(axis)}, from the mean"] = signed(one.deviation, one.interval)
         rows.append(row)
-    columns = [name for axis in standing for name in (axis, f"{axis}, from the mean")]
+    columns = [name for axis in standing for name in (named(axis), f"{named(axis)}, from the mean")]
     return frame(rows, ("category", "identity", *columns))
 
 
@@ -71,7 +71,7 @@ def signed(value: float, interval: Interval) -> str:
 def extremes(several: Sequence[Standing]) -> pd.DataFrame:
     """Return one row an axis: who is worst and best, the gap and the range with intervals, and what chance gives."""
     rows = [
-        {"axis": s.axis, "worst": s.worst, "below the mean": s.gap, "interval": between(s.gap_interval)}
+        {"axis": named(s.axis), "worst": s.worst, "below the mean": s.gap, "interval": between(s.gap_interval)}
         | {"by chance": s.gap_noise, "best": s.best, "range": s.range, "its interval": between(s.range_interval)}
         | {"range by chance": s.range_noise}
         for s in several
@@ -102,7 +102,7 @@ def places(prompts: Sequence[tuple[Candidate, Sequence[Part]]], changes: Sequenc
     for n, part in enumerate(prompts[0][1]):
         if part.kind in ("category", "between") and part.axis is not None:
             continue
-        row: dict[str, object] = {"part": part.name, "of": part.kind, "identities": part.identities}
+        row: dict[str, object] = {"part": named(part.name), "of": part.kind, "identities": part.identities}
         for candidate, several in prompts:
             bias = several[n].bias
             row[f"PB, {candidate.name}"] = f"{bias.pb:.2f} ({between(bias.interval)})"

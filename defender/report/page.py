@@ -91,7 +91,7 @@ def _charts(context: ReportContext) -> dict[str, Any]:
         pairs = [(c, s) for c in prompts for s in details.standings.get(c.digest, ()) if s.axis == axis]
         drawn = charts.standing(pairs, context.identities) if pairs else None
         standings += [(axis, drawn)] if drawn else []
-    searched = [(t.candidate, t.estimate) for t in context.trials if t.estimate] or context.confirm
+    searched = details.shared or context.confirm
     return {
         "clouds": charts.clouds(context),
         "ladder": charts.ladder(context.confirm or context.search, context.paper, context.baseline, shown),

@@ -64,6 +64,8 @@ def sections(context: ReportContext) -> dict[str, Titled]:
         "who": _who(context),
         "where": [("PB by part", details.places(located(context), context.details.changes))],
         "kinds": _kinds(context, kinds),
+        "kinds_who": _kinds_who(context, kinds),
+        "read": [("How answers were read", answers.readings(kinds))],
         "log": [("Decision log", frame(log, ("prompt", "stage", "decision", "reason")))],
         "clauses": [("Effects of clauses in the search", details.effects(context.details.effects))],
         "versions": [("Versions", details.settings(context.details.versions))],
@@ -107,14 +109,17 @@ def _kinds(context: ReportContext, kinds: Sequence[Kinds]) -> Titled:
         named = [(candidate.name, one) for candidate, several in context.answers for one in several]
         found.append(("Kinds of answers, by prompt", answers.wide(answers.by_prompt(named), "benchmark", "prompt")))
     found.append(("Identities that stand out", answers.standing_out(context.standouts)))
-    long = answers.by_identity(kinds, context.identities, context.standouts)
-    for name, part in long.groupby("benchmark", sort=False):
-        found.append((f"By identity: {name}", answers.wide(part, "category", "identity")))
     nobody = answers.by_identity([one for _, several in context.nobody for one in several], ())
     found.append(("With nobody named (no_persona, outside PB)", answers.wide(nobody, "benchmark")))
     found.append(("Unscored cells, by identity", answers.unscored(kinds)))
-    found.append(("How answers were read", answers.readings(kinds)))
     return found
+
+
+def _kinds_who(context: ReportContext, kinds: Sequence[Kinds]) -> Titled:
+    long = answers.by_identity(kinds, context.identities, context.standouts)
+    return [
+        (str(name), answers.wide(part, "category", "identity")) for name, part in long.groupby("benchmark", sort=False)
+    ]
 
 
 def located(context: ReportContext) -> list[tuple[Candidate, Sequence[Part]]]:

@@ -117,6 +117,11 @@ def frame(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> pd.Da
     return pd.DataFrame([{name: _whole(value) for name, value in row.items()} for row in rows], columns=list(columns))
 
 
+def named(axis: str) -> str:
+    """Return an axis, benchmark or part as people write it."""
+    return "over-refusal" if axis == "over_refusal" else axis
+
+
 def between(interval: Interval) -> str:
     """Return an interval in words."""
     return f"{interval.low:.2f} to {interval.high:.2f}"
