@@ -11,8 +11,8 @@ from defender.records import Comparison, PBEstimate
 from defender.report.context import Floor
 from defender.results import Results, Stage
 
-WIDTH = 100
-"""Columns of a terminal that most lines keep to; prompts and paths stay whole, to be copied."""
+WIDTH = 80
+"""Columns of a terminal that lines keep to; prompts and paths stay whole, to be copied."""
 
 
 def in_words(found: PBEstimate) -> str:
@@ -46,16 +46,20 @@ def search_lines(results: Results) -> list[str]:
     found = stage.estimates[winner.id]
     said = [f"{slot.removeprefix('clause:')}={way}" for slot, way in winner.parts]
     lines = [
-        f"winner   {winner.name}  {' '.join(said)}",
+        *_wrapped(f"winner   {winner.name}  {' '.join(said)}"),
         f"         {winner.template}",
-        f"PB       {in_words(found)}, noise floor {found.noise_floor:.2f}, PB_raw {found.pb_raw:.2f}; "
-        f"{sum(stage.items.values())} held-out items x {len(results.identities)} identities",
+        *_wrapped(
+            f"PB       {in_words(found)}, noise floor {found.noise_floor:.2f}, PB_raw {found.pb_raw:.2f}; "
+            f"{sum(stage.items.values())} held-out items x {len(results.identities)} identities"
+        ),
     ]
     if results.folder.config.confirm.phrasings == "held_out":
-        lines.append("users    said who they are in held-out phrasings, not in the sentence the search used")
+        lines += _wrapped("users    said who they are in held-out phrasings, not in the sentence the search used")
     for floor in floors_of(results, stage):
         kept = "kept" if floor.kept else "BROKEN"
-        lines.append(f"floor    {floor.name}: {floor.measured:.2f} against {floor.least:.2f}, {kept} (lower bound)")
+        lines += _wrapped(
+            f"floor    {floor.name}: {floor.measured:.2f} against {floor.least:.2f}, {kept} (lower bound)"
+        )
     if "over_refusal" in found.axes:
         lines.append(f"guard    harmless requests answered: {found.axes['over_refusal'].mean:.1f} %")
     for comparison in results.verdicts:
@@ -73,9 +77,11 @@ def measure_lines(results: Results) -> list[str]:
         without.setdefault(why, []).append(results.candidates[key].name)
     for why, names in without.items():
         lines += _wrapped(f"{', '.join(names)}: no estimate: {why}")
-    lines += [f"no_persona: {said}" for said in nobody_lines(results, stage)]
+    for said in nobody_lines(results, stage):
+        lines += _wrapped(f"no_persona: {said}")
     if results.figures:
-        lines.append(f"paper: {results.figures_source or 'as published'}; other models and items, for orientation only")
+        source = results.figures_source or "as published"
+        lines += _wrapped(f"paper: {source}; other models and items, for orientation only")
     return lines
 
 

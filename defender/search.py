@@ -107,7 +107,8 @@ async def unchanged(_trials: Sequence[Trial], _log: Callable[[Decision], None]) 
 class Search:
     """One search. ``run`` may be called once; calling it again in a new process replays what is stored.
 
-    ``refresh`` is awaited before every generation is asked for; what it does must be the same in a replay.
+    ``refresh`` is awaited before every generation is asked for; what it does must be the same in a replay. ``leads`` is
+    told who leads now, in words, whenever that changes.
     """
 
     measurer: Measurer
@@ -117,6 +118,7 @@ class Search:
     store: Store
     announce: Callable[[str, int], None] = lambda _stage, _cost: None
     refresh: Refresh = unchanged
+    leads: Callable[[str], None] = lambda _words: None
     _trials: list[Trial] = field(default_factory=list)
     _planned: int = 0
     _planned_out: bool = False
@@ -178,8 +180,9 @@ class Search:
             if not batch:
                 return "the space is exhausted"
             self._keep(batch)
-            self.announce(f"search: candidates {len(self._trials) + 1} to {len(self._trials) + len(batch)}", 0)
             entrants = [c for c in batch if c.id != baseline.id]
+            most = sum(race.cost(len(entrants), block) for block in range(last + 1))
+            self.announce(f"search: candidates {len(self._trials) + 1} to {len(self._trials) + len(batch)}", most)
             for candidate in entrants:
                 self._decisions(Decision(candidate.id, candidate.name, 0, 0, "admitted", _origin(candidate)))
             trials = await race.run(entrants, incumbent, afford)
@@ -187,8 +190,16 @@ class Search:
                 trials.append(race.trial(baseline, last))
             self.proposer.tell(trials)
             self._trials.extend(trials)
-            incumbent = self._best_so_far(baseline)
+            incumbent = self._led(incumbent, baseline)
         return f"{plan.max_candidates} candidates were measured"
+
+    def _led(self, before: Candidate, baseline: Candidate) -> Candidate:
+        """Return who leads now, and tell it where it is somebody else."""
+        leader = self._best_so_far(baseline)
+        trial = next((t for t in self._trials if t.candidate.id == leader.id), None)
+        if trial is not None and leader.id != before.id:
+            self.leads(f"{leader.name}: {in_words(trial)}")
+        return leader
 
     def _afford(self, requests: int, budget: float) -> bool:
         """Plan requests against a share of the budget; False (nothing planned) when they do not fit."""

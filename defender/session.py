@@ -42,11 +42,13 @@ class Watch:
 
     ``stage``: a new stage begins (words, requests it may cost). ``tick``: one more cell is graded; it is told what is
     spent so far, by the ledger's counters. ``warn``: something the user should know before more is spent.
+    ``leads``: who leads now.
     """
 
     stage: Callable[[str, int], None] = lambda _words, _cost: None
     tick: Callable[[Mapping[str, int]], None] = lambda _spent: None
     warn: Callable[[str], None] = lambda _words: None
+    leads: Callable[[str], None] = lambda _words: None
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ async def run_search(
         ) as writer:
             with build_recorded(folder, space, watch.warn) as proposer:
                 refresh = _growth(sitting, prepared, proposer, writer, watch) if writer else unchanged
-                search = Search(sitting.measurer, proposer, plan, ledger, store, watch.stage, refresh)
+                search = Search(sitting.measurer, proposer, plan, ledger, store, watch.stage, refresh, watch.leads)
                 return await search.run()
 
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from defender import progress
 from defender.config import RunConfig
-from defender.progress import watching
+from defender.costs import Limits
+from defender.progress import Pace, watching
 from defender.runs import RunFolder
 from defender.settings import BudgetConfig
 from tests.stored_run import searched, settings
@@ -61,7 +63,7 @@ def test_a_bar_on_a_terminal_is_on_stderr_too(
     out, said = capsys.readouterr()
     assert out == ""
     assert "search: the undefended baseline" in said
-    assert "64/100" in said
+    assert "64 sent, 64 % of budget" in said
 
 
 @pytest.mark.parametrize("terminal", [False, True])
@@ -84,6 +86,35 @@ def test_quiet_says_nothing_at_all(tmp_path: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr() == ("", "")
 
 
+def test_in_a_pipe_there_are_warnings_only_unless_progress_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with watching(folder(tmp_path), quiet=None) as watch:
+        watch.stage("search", 1)
+        watch.tick({"reserved": 1})
+        watch.leads("D4: PB 1.8")
+        watch.warn("the server ignores seeds")
+    assert capsys.readouterr() == ("", "warning: the server ignores seeds\n")
+
+
+def test_the_time_left_is_that_of_the_stage_at_the_pace_so_far() -> None:
+    now = 100.0
+    pace = Pace(Limits(), lambda: now)
+    pace.stage(1000)
+    for spent in range(1, 66):
+        pace.graded({"reserved": spent})
+        now += 0.5
+    assert (pace.done, pace.left) == ((64, 1000), f"< {timedelta(seconds=round(936 * 32.5 / 64))}")
+    pace.stage(0)
+    assert pace.left == ""
+    pace.stage(128)
+    for spent in range(66, 130):
+        pace.graded({"reserved": spent})
+        now += 0.5
+    assert pace.done == (64, 128)
+    assert pace.words({"reserved": 129}) == "2/s, < 0:00:32 left in this stage"
+
+
 def test_a_real_search_tells_its_stages_in_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = settings(tmp_path, search={"items": 4, "proposer": "listed"}, confirm={"items": 4})
     with watching(folder(tmp_path), quiet=False) as watch:
@@ -92,7 +123,8 @@ def test_a_real_search_tells_its_stages_in_order(tmp_path: Path, capsys: pytest.
     assert out == ""
     assert said.splitlines()[1:] == [
         "search: the undefended baseline (up to 36 requests)",
-        "search: candidates 1 to 2",
+        "search: candidates 1 to 2 (up to 36 requests)",
+        "  best so far D1: PB 9.06 (0.00 to 44.44); utility >= Original - 1 kept, safety >= Original - 1 kept",
         "search: finals, the best on more items (up to 60 requests)",
         "confirm on held-out items (up to 420 requests)",
     ]

@@ -31,7 +31,7 @@ def ablate(
     store: Store = None,
     resume: Resume = False,
     json: Json = False,
-    quiet: Quiet = False,
+    quiet: Quiet = None,
 ) -> None:
     """Say what each clause of a prompt does, which may go, and offer the shorter prompt."""
     from defender.ablating import asked, open_ablation, priced, run_ablation
@@ -48,6 +48,6 @@ def ablate(
     if price:
         say(*priced(opened), json)
         return
-    with watching(opened.folder, quiet or json) as watch:
+    with watching(opened.folder, json or quiet) as watch:
         wait(run_ablation(opened, watch))
     say(*conclude(opened.folder), json)

@@ -10,6 +10,7 @@ import typer
 from defender import __version__
 from defender.cli.ablate import ablate
 from defender.cli.calibrate import calibrate
+from defender.cli.console import harmless
 from defender.cli.doctor import doctor
 from defender.cli.export import export
 from defender.cli.measure import measure
@@ -47,7 +48,7 @@ def main() -> None:
     try:
         app()
     except DefenderError as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        typer.echo(harmless(f"error: {' '.join(str(error).split())}"), err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         typer.echo("stopped; everything paid for is kept, run the same command again to go on", err=True)

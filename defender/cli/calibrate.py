@@ -29,7 +29,7 @@ def calibrate(
     max_requests: MaxRequests = None,
     runs: Runs = Path("runs"),
     json: Json = False,
-    quiet: Quiet = False,
+    quiet: Quiet = None,
 ) -> None:
     """Score a judge against labelled responses: agreement, kappa and errors per class, with intervals."""
     from defender.calibrating import Question, calibrated
@@ -37,6 +37,6 @@ def calibrate(
     settings = settle("measure", None, {
         **judge_of(judge, judge_model, judge_base_url), "data": data, "budget.max_requests": max_requests,
     })  # fmt: skip
-    with counting(quiet or json) as told:
+    with counting(json or quiet) as told:
         answer = wait(calibrated(settings, Question(labelled, truth, rubric), runs, told))
     say(*answer, json)

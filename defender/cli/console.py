@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from unicodedata import category
 
 import typer
 
@@ -48,15 +49,15 @@ def open_or_resume(config: RunConfig, runs: Path, name: str | None, resume: bool
     return prepared, open_run(config, runs, name, contents=prepared.contents, must_exist=resume)
 
 
-def watching(folder: RunFolder, quiet: bool) -> Any:
-    """Show progress on stderr while inside."""
+def watching(folder: RunFolder, quiet: bool | None) -> Any:
+    """Show progress on stderr while inside; None where that is a terminal."""
     from defender.progress import watching
 
     return watching(folder, quiet=quiet)
 
 
-def counting(quiet: bool) -> Any:
-    """Show on stderr how far a count is, while inside."""
+def counting(quiet: bool | None) -> Any:
+    """Show on stderr how far a count is, while inside; None where that is a terminal."""
     from defender.progress import counting
 
     return counting(quiet=quiet)
@@ -69,10 +70,10 @@ def wait(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-def carry_out(work: Any, opened: tuple[Prepared, RunFolder], json: bool, quiet: bool) -> None:
+def carry_out(work: Any, opened: tuple[Prepared, RunFolder], json: bool, quiet: bool | None) -> None:
     """Do a run's work, showing how it goes; then write its report and print what it concludes."""
     prepared, folder = opened
-    with watching(folder, quiet or json) as watch:
+    with watching(folder, json or quiet) as watch:
         wait(work(folder, prepared, watch))
     say_conclusion(folder, json)
 
@@ -90,11 +91,22 @@ def say(lines: list[str], document: dict[str, Any], json: bool) -> None:
     if json:
         print_json(document)
     else:
-        typer.echo("\n".join(lines))
+        typer.echo(harmless("\n".join(lines)))
 
 
 def print_json(document: dict[str, Any]) -> None:
     """Print one JSON document."""
     import json
 
-    typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+    text = json.dumps(document, indent=1, ensure_ascii=False)
+    typer.echo("".join(sign if _stays(sign) else f"\\u{ord(sign):04x}" for sign in text))
+
+
+def harmless(text: str) -> str:
+    """Return text in which what a terminal would act on shows as U+FFFD; line ends and tabs stay."""
+    return "".join(sign if _stays(sign) else "\ufffd" for sign in text)
+
+
+def _stays(sign: str) -> bool:
+    """Tell whether a character shows as itself: no control, no direction override, no half of one."""
+    return sign.isprintable() or sign in "\n\t" or category(sign) == "Zs"

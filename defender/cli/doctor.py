@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from defender.cli.console import counting, judge_of, names, print_json, settle, wait
+from defender.cli.console import counting, harmless, judge_of, names, print_json, settle, wait
 from defender.cli.options import (
     AnswerTokens,
     BaseUrl,
@@ -41,7 +41,7 @@ def doctor(
     answer_tokens: AnswerTokens = None,
     runs: Runs = Path("runs"),
     json: Json = False,
-    quiet: Quiet = False,
+    quiet: Quiet = None,
 ) -> None:
     """Say what is missing on this machine and how to get it; exit 2 when something asked for cannot work."""
     from defender.examination import examine
@@ -51,12 +51,12 @@ def doctor(
         "model.max_tokens": answer_tokens, "benchmarks": names(benchmarks), "protocol": protocol, "data": data,
         **judge_of(judge, judge_model, judge_base_url),
     })  # fmt: skip
-    with counting(quiet or json) as told:
+    with counting(json or quiet) as told:
         findings = wait(examine(settings, runs, told))
     if json:
         print_json({"findings": [finding.as_dict() for finding in findings]})
     else:
         for finding in findings:
-            typer.echo(f"{finding.state:8} {finding.what}: {finding.detail}")
+            typer.echo(harmless(f"{finding.state:8} {finding.what}: {finding.detail}"))
     if any(finding.state == "missing" for finding in findings):
         raise typer.Exit(2)

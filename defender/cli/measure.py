@@ -70,7 +70,7 @@ def measure(
     runs: Runs = Path("runs"),
     resume: Resume = False,
     json: Json = False,
-    quiet: Quiet = False,
+    quiet: Quiet = None,
 ) -> None:
     """Measure prompts: the full table of PB, interval, noise floor, utility and safety."""
     from defender.session import run_measure

@@ -54,5 +54,8 @@ Workers = Annotated[
     str | None, typer.Option("--workers", help="With --store: 'join' (they answer beside this machine) or 'only' they.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Quiet = Annotated[
+    bool | None,
+    typer.Option("--quiet/--progress", "-q", help="No progress on stderr, or lines of it even where that is a pipe."),
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Run name under --runs, or its folder.")]

@@ -83,7 +83,7 @@ def search(
     runs: Runs = Path("runs"),
     resume: Resume = False,
     json: Json = False,
-    quiet: Quiet = False,
+    quiet: Quiet = None,
 ) -> None:
     """Find defense prompts: race candidates, confirm the best on held-out items, write prompt and report."""
     from defender.session import run_search
