@@ -65,7 +65,7 @@ def test_on_a_terminal_there_is_a_bar_and_every_line_fits_80_columns(tmp_path: P
     assert code == 0, said
     assert "starting runs/one" in said
     shown = CODE.sub("", said)
-    assert re.search(r"search: \S.*? +\d+% +\d+/s +\d+ requests", shown)
+    assert re.search(r"search: \S.*? +\d+% +\d+/s +\d+ sent", shown)
     kept_whole = ("run ", "report ", "page ", "prompt ")
     found = lines_of(said)
     found = found[next(n for n, line in enumerate(found) if line.startswith("         ")) + 1 :]
