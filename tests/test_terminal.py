@@ -123,6 +123,8 @@ def test_a_text_that_would_act_on_a_terminal_is_shown_and_does_nothing(
     assert "é 漢字" in shown
 
 
-@pytest.mark.parametrize("command", ["search", "measure", "plan", "report", "export", "doctor", "calibrate"])
+@pytest.mark.parametrize(
+    "command", ["search", "measure", "plan", "report", "export", "doctor", "calibrate", "dashboard"]
+)
 def test_every_command_can_answer_in_json(tmp_path: Path, command: str) -> None:
     assert "--json" in defender(command, "--help", cwd=tmp_path)[1]

@@ -11,6 +11,7 @@ from defender import __version__
 from defender.cli.ablate import ablate
 from defender.cli.calibrate import calibrate
 from defender.cli.console import harmless
+from defender.cli.dashboard import dashboard
 from defender.cli.doctor import doctor
 from defender.cli.export import export
 from defender.cli.measure import measure
@@ -31,7 +32,11 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help starts twice as fast
 )
 
-for command in (search, measure, ablate, plan, report, export, serve, doctor, calibrate, schema, worker):
+COMMANDS = (
+    *(search, measure, ablate, plan, report, export),
+    *(serve, worker, doctor, calibrate, dashboard, schema),
+)
+for command in COMMANDS:
     app.command()(command)
 
 
