@@ -21,7 +21,7 @@ export VENV LIVE CHECKPOINT PYTHON VLLM_TORCH VLLM_PACKAGE
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help search test lint bench checkpoint vllm-test
+.PHONY: help search test lint bench example checkpoint vllm-test
 
 # Finds a Python, makes .venv if there is none that runs, installs the project. $EXTRAS is "" or "[dev]".
 define ENVIRONMENT
@@ -76,6 +76,9 @@ lint: $(VENV)/.dev  ## ruff and mypy only
 
 bench: $(VENV)/.dev  ## print what this machine does: start-up, throughput
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+example: $(VENV)/.dev  ## make runs/example again: a small search and its page
+	$(BIN)/python -m tests.example
 
 checkpoint: $(CHECKPOINT)/config.json  ## write the embedded model as a Hugging Face folder, for other servers
 	@:
