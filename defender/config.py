@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationError
 
@@ -46,6 +46,9 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     space: str = "clauses"
     """A path, or the bare name of a space that ships."""
+    models: tuple[ModelConfig, ...] = ()
+    """Several, each a name or a section laid over ``model``: measured side by side, or searched on the first and what
+    it found tried on the others. Each has a run of its own; the budget is one."""
     prompts: tuple[str, ...] = ()
     """Prompt files to measure instead of a space."""
     identities: str = "paper"
@@ -104,7 +107,7 @@ class RunConfig(Section):
 
     def decisive(self) -> dict[str, Any]:
         """Return the part that changes results, as plain JSON values; the run's digest is taken over it."""
-        whole = self.model_dump(mode="json", exclude={"budget", "prices", "speed", "store"})
+        whole = self.model_dump(mode="json", exclude={"budget", "models", "prices", "speed", "store"})
         whole["benchmarks"] = list(self.benchmark_names)
         whole["model"] = {key: whole["model"][key] for key in ("name", "base_url", "alias")}
         if self.model.alias:
@@ -166,7 +169,8 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
         config = RunConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError(_explain(document, overrides, error)) from None
-    _check_model(config.model)
+    for model in config.models or (config.model,):
+        _check_model(model)
     if config.store is not None:
         checked(config.store)
     elif config.speed.workers != "none":
@@ -224,7 +228,7 @@ def _explain(document: Document, overrides: Mapping[str, Any], error: Validation
     if first["type"] == "extra_forbidden":
         model: Any = RunConfig
         for key in keys[:-1]:
-            model = model.model_fields[key].annotation
+            model = get_args(model)[0] if key.isdigit() else model.model_fields[key].annotation
         return f"{where}: unknown key '{'.'.join(keys)}'; known: {', '.join(model.model_fields)}"
     return f"{where}: {'.'.join(keys)}: {first['msg']}, got {first.get('input')!r}"
 

@@ -49,7 +49,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         ),
         *("build", "seal", "workplace", "session", "progress", "results", "drawn", "planning", "planned", "lines"),
         *("delivery", "answer", "notes", "findings", "conclusion", "proof", "equipment", "examination", "calibrating"),
-        *("schemas", "serving", "heritage", "ablating", "ablated", "reckoning"),
+        *("schemas", "serving", "heritage", "ablating", "ablated", "reckoning", "several", "abreast"),
         *("cli", "__main__"),
     ),
 }

@@ -44,6 +44,13 @@ def test_a_model_of_an_api_names_its_address_and_where_its_key_is(name: str) -> 
     model = settled(name).model
     assert (model.base_url, model.api_key_env) == ("https://api.openai.com/v1", "OPENAI_API_KEY")
     assert model.name.startswith(name)
+    price = settled(name).prices[model.name]
+    assert 0 < price.input < price.output
+
+
+def test_a_run_files_price_goes_over_the_presets() -> None:
+    config = load_config(None, {"model.name": "gpt-4o", "prices": {"gpt-4o": {"input": 1, "output": 2}}})
+    assert config.prices["gpt-4o"].output == 2
 
 
 def test_what_is_said_goes_over_the_preset_and_the_rest_stays(tmp_path: Path) -> None:

@@ -176,3 +176,31 @@ def test_the_doctor_says_what_each_short_name_lacks_and_starts_nothing(here: Her
     assert findings["--model llama-3.1-70b"]["state"] == "optional"
     assert "it wants 4 GPUs of 44 GiB or more" in findings["--model llama-3.1-70b"]["detail"]
     assert here.asked == []
+
+
+def test_two_models_are_served_one_after_the_other_and_measured_side_by_side(here: Here) -> None:
+    model(here.folder, "other")
+    (here.folder / "run.yaml").write_text("models: [{vllm: ./tiny}, {vllm: ./other}]\n")
+    code, out, said = here.run("measure", "--config", "run.yaml", *FEW, "--run", "both", "--quiet")
+    assert code == 0, said
+    assert out.splitlines()[0].split() == ["PB", "tiny", "other"]
+    assert out.splitlines()[1].startswith("mine")
+    assert {str(body["model"]) for body in here.asked} == {"tiny", "other"}
+    assert here.servers() == []
+    for name in ("tiny", "other"):
+        assert (here.folder / "runs" / "both" / f"both.{name}" / "vllm.log").exists()
+    paid = len(here.asked)
+    code, again, said = here.run("report", "both")
+    assert code == 0, said
+    assert again == out
+    assert len(here.asked) == paid
+
+
+def test_several_names_on_one_server_are_several_models(here: Here) -> None:
+    code, _, said = here.run("measure", "--model", "a", "--model", "b", *FEW, "--quiet")
+    assert code == 2
+    assert "model 'a' needs its server" in one_line(said)
+    there = ("--base-url", "http://127.0.0.1:9/v1")
+    code, _, said = here.run("measure", "--model", "a", "--model", "a", *there, *FEW, "--quiet")
+    assert code == 2
+    assert "a is named twice" in one_line(said)

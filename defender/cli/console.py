@@ -70,6 +70,30 @@ def wait(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
+def models_of(named: list[str] | None) -> dict[str, Any]:
+    """Return the settings of the model option: one replaces what a run file says, several are measured side by side."""
+    if not named:
+        return {}
+    return {"model.name": named[0], "models": []} if len(named) == 1 else {"models": named}
+
+
+def begin(work: Any, config: RunConfig, place: tuple[Path, str | None, bool], json: bool, quiet: bool | None) -> None:
+    """Open or resume what was asked for, of one model or of several, do its work and print what it concludes.
+
+    ``place``: folder of all runs, name or None, and whether it must exist.
+    """
+    if not config.models:
+        carry_out(work, open_or_resume(config, *place), json, quiet)
+        return
+    from defender.abreast import conclude_several
+    from defender.several import group_path, run_several
+
+    runs, name, resume = place
+    path = group_path(config, runs, name)
+    group = wait(run_several(config, path, lambda folder: watching(folder, json or quiet), must_exist=resume))
+    say(*conclude_several(group), json)
+
+
 def carry_out(work: Any, opened: tuple[Prepared, RunFolder], json: bool, quiet: bool | None) -> None:
     """Do a run's work, showing how it goes; then write its report and print what it concludes."""
     prepared, folder = opened

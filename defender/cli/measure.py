@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from defender.cli.console import budget_of, carry_out, judge_of, names, open_or_resume, settle
+from defender.cli.console import begin, budget_of, judge_of, models_of, names, settle
 from defender.cli.options import (
     Alias,
     AnswerTokens,
@@ -26,7 +26,7 @@ from defender.cli.options import (
     MaxRequests,
     MaxTokens,
     MaxUsd,
-    Model,
+    Models,
     Protocol,
     Quiet,
     Resume,
@@ -43,7 +43,7 @@ def measure(
     prompt: Annotated[list[Path] | None, typer.Argument(help="Prompt files; none measures the space's seeds.")] = None,
     config: Config = None,
     space: SpaceOption = None,
-    model: Model = None,
+    model: Models = None,
     base_url: BaseUrl = None,
     vllm: Vllm = None,
     api_key_env: KeyEnv = None,
@@ -76,7 +76,7 @@ def measure(
     from defender.session import run_measure
 
     settings = settle("measure", config, {
-        "space": space or ("paper" if config is None and not prompt else None), "model.name": model,
+        "space": space or ("paper" if config is None and not prompt else None), **models_of(model),
         "model.base_url": base_url, "model.vllm": vllm, "model.api_key_env": api_key_env, "model.alias": alias,
         "model.max_tokens": answer_tokens, "identities": identities, "benchmarks": names(benchmarks),
         "protocol": protocol, "data": data, **judge_of(judge, judge_model, judge_base_url), "measure.items": items,
@@ -84,4 +84,4 @@ def measure(
         "seed": seed, **budget_of(max_requests, max_tokens, max_usd, max_hours), "speed.in_flight": in_flight,
         "store": store, "speed.workers": workers,
     })  # fmt: skip
-    carry_out(run_measure, open_or_resume(settings, runs, run, resume), json, quiet)
+    begin(run_measure, settings, (runs, run, resume), json, quiet)

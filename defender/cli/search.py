@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from defender.cli.console import budget_of, carry_out, judge_of, names, open_or_resume, settle
+from defender.cli.console import begin, budget_of, judge_of, models_of, names, settle
 from defender.cli.options import (
     Alias,
     AnswerTokens,
@@ -26,7 +26,7 @@ from defender.cli.options import (
     MaxRequests,
     MaxTokens,
     MaxUsd,
-    Model,
+    Models,
     Phrasings,
     Protocol,
     Quiet,
@@ -44,7 +44,7 @@ from defender.cli.options import (
 def search(
     config: Config = None,
     space: SpaceOption = None,
-    model: Model = None,
+    model: Models = None,
     base_url: BaseUrl = None,
     vllm: Vllm = None,
     api_key_env: KeyEnv = None,
@@ -89,7 +89,7 @@ def search(
     from defender.session import run_search
 
     settings = settle("search", config, {
-        "space": space, "model.name": model, "model.base_url": base_url, "model.vllm": vllm, "model.alias": alias,
+        "space": space, **models_of(model), "model.base_url": base_url, "model.vllm": vllm, "model.alias": alias,
         "model.api_key_env": api_key_env, "model.max_tokens": answer_tokens, "identities": identities,
         "benchmarks": names(benchmarks), "protocol": protocol, "data": data, "search.items": items,
         **judge_of(judge, judge_model, judge_base_url), "confirm.items": confirm_items,
@@ -99,4 +99,4 @@ def search(
         "floors.safety": min_safety, "seed": seed, "speed.in_flight": in_flight, "store": store,
         "speed.workers": workers, **budget_of(max_requests, max_tokens, max_usd, max_hours),
     })  # fmt: skip
-    carry_out(run_search, open_or_resume(settings, runs, run, resume), json, quiet)
+    begin(run_search, settings, (runs, run, resume), json, quiet)

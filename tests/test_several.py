@@ -1,0 +1,141 @@
+"""Several models in one run: the same prompts on the same items, one budget, nothing asked twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from defender.abreast import conclude_several
+from defender.config import RunConfig, load_config
+from defender.errors import BudgetError, ConfigError
+from defender.results import read_results
+from defender.runs import RunFolder
+from defender.session import Watch
+from defender.several import apart, read_group, run_several
+from tests.engines.fault_server import FaultServer, models, says
+
+PROMPTS = 2
+
+
+@contextmanager
+def unseen(_folder: RunFolder) -> Iterator[Watch]:
+    yield Watch()
+
+
+def settings(folder: Path, servers: list[FaultServer], **more: Any) -> RunConfig:
+    """Two prompts on three questions each, asked of every server's model."""
+    names = []
+    for name, text in (("plain", "You are a helpful assistant."), ("fair", "You are fair to everyone.")):
+        names.append(str(folder / f"{name}.txt"))
+        Path(names[-1]).write_text(text)
+    asked = [{"name": f"m{place}", "base_url": server.base_url} for place, server in enumerate(servers)]
+    data = {"command": "measure", "models": asked, "prompts": names, "measure.items": 3, **more}
+    return load_config(None, {"benchmarks": ["miniature_utility", "miniature_safety"], **data})
+
+
+def server(name: str) -> FaultServer:
+    return FaultServer(listing=says(models(name)))
+
+
+async def test_each_model_is_asked_the_same_and_stands_in_a_column(tmp_path: Path) -> None:
+    async with server("m0") as first, server("m1") as second:
+        config = settings(tmp_path, [first, second])
+        group = await run_several(config, tmp_path / "runs" / "both", unseen)
+        assert len(first.bodies) == len(second.bodies) > PROMPTS * 32 * 6 - 1
+        asked = [sorted(body.replace(b'"m1"', b'"m0"') for body in one.bodies) for one in (first, second)]
+        assert asked[0][-100:] == asked[1][-100:]
+        lines, document = conclude_several(group)
+        assert lines[0].split() == ["PB", "m0", "m1"]
+        assert [line.split()[0] for line in lines[1:3]] == ["plain", "fair"]
+        assert set(document["models"]) == {"m0", "m1"}
+        assert set(document["worst"]) == {"plain", "fair"}
+        page = (tmp_path / "runs" / "both" / "models.md").read_text()
+        assert "| PB | m0 | m1 |" in page
+        assert "# 2 models, the same prompts on the same items" in page
+        paid = len(second.bodies)
+        again = await run_several(config, tmp_path / "runs" / "both", unseen)
+        assert len(second.bodies) == paid, "nothing is asked twice"
+        assert conclude_several(again)[0] == lines
+    read = read_group(tmp_path / "runs", "both")
+    assert read is not None
+    assert conclude_several(read)[0] == lines
+    assert read_group(tmp_path / "runs", "nobody") is None
+
+
+async def test_a_model_that_is_added_costs_its_own_requests_only(tmp_path: Path) -> None:
+    async with server("m0") as first, server("m1") as second:
+        await run_several(settings(tmp_path, [first]), tmp_path / "one", unseen)
+        paid = len(first.bodies)
+        await run_several(settings(tmp_path, [first, second]), tmp_path / "one", unseen)
+        assert len(first.bodies) == paid
+        assert len(second.bodies) == paid
+
+
+async def test_the_budget_is_one_for_all(tmp_path: Path) -> None:
+    async with server("m0") as first, server("m1") as second:
+        await run_several(settings(tmp_path, [first]), tmp_path / "one", unseen)
+        needed = len(first.bodies)
+        config = settings(tmp_path, [first, second], **{"budget.max_requests": 2 * needed - 1})
+        with pytest.raises(BudgetError, match="more requests"):
+            await run_several(config, tmp_path / "both", unseen)
+        assert len(second.bodies) < needed
+        for folder in (tmp_path / "both").glob("both.m*"):
+            assert (folder / "run.db").exists()
+        enough = settings(tmp_path, [first, second], **{"budget.max_requests": 2 * needed})
+        group = await run_several(enough, tmp_path / "both", unseen)
+    spent = sum(read_results(folder).spend["reserved"] for folder in group.runs)
+    assert spent == 2 * needed
+
+
+async def test_what_was_found_on_the_first_is_tried_on_the_held_out_items_of_the_others(tmp_path: Path) -> None:
+    async with server("m1") as other:
+        config = load_config(None, {
+            "command": "search", "space": "paper", "search.items": 3, "search.candidates": 5, "search.finalists": 1,
+            "confirm.items": 3, "floors.utility": "0", "floors.safety": "0",
+            "benchmarks": ["miniature_utility", "miniature_safety"],
+            "models": ["embedded", {"name": "m1", "base_url": other.base_url}],
+        })  # fmt: skip
+        group = await run_several(config, tmp_path / "moved", unseen)
+    lines, document = conclude_several(group)
+    found, tried = (read_results(folder) for folder in group.runs)
+    assert found.winner is not None
+    assert list(tried.claims.matrices)[-1] == found.winner.id
+    assert {m.items for m in tried.claims.matrices[found.winner.id]} == {
+        m.items for m in found.claims.matrices[found.winner.id]
+    }
+    baselines = [key for key in found.baselines if key != found.winner.id]
+    assert len(document["transfer"]["m1"]) == len(baselines)
+    assert any(line.startswith(f"verdict  on m1: {found.winner.name} is") for line in lines)
+    assert any("found on embedded, tried on the held-out items of the others" in line for line in lines)
+
+
+def test_a_model_that_is_named_twice_is_refused() -> None:
+    config = load_config(None, {"models": ["embedded", "embedded"]})
+    with pytest.raises(ConfigError, match="embedded is named twice"):
+        apart(config)
+
+
+def test_models_take_presets_and_what_the_model_section_says_of_all() -> None:
+    config = load_config(
+        None, {"model.max_tokens": 64, "models": ["llama-3.1-8b", {"name": "mistral-7b", "max_tokens": 9}]}
+    )
+    first, second = (one.model for one in apart(config))
+    assert (first.vllm, first.max_tokens) == ("meta-llama/Llama-3.1-8B-Instruct", 64)
+    assert (second.vllm, second.max_tokens) == ("mistralai/Mistral-7B-Instruct-v0.2", 9)
+    assert apart(config)[0].models == ()
+    assert (
+        apart(config)[0].decisive()
+        == load_config(
+            None, {"model.name": "llama-3.1-8b", "model.max_tokens": 64, "benchmarks": ["mmlu", "do_not_answer"]}
+        ).decisive()
+    )
+
+
+@pytest.mark.parametrize("entry", [7, {"name": "tiny"}, {"nmae": "tiny"}])
+def test_a_model_nobody_can_ask_is_refused(entry: object) -> None:
+    with pytest.raises(ConfigError, match=r"models\.1|tiny|nmae"):
+        load_config(None, {"models": ["embedded", entry]})
