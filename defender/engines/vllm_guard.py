@@ -9,6 +9,7 @@ It imports nothing of defender: it must start in milliseconds and outlive whatev
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -55,16 +56,14 @@ def alone(lease: int) -> bool:
 
 
 def end(server: subprocess.Popen[bytes], grace_s: float) -> None:
-    """Ask the server to end, insist after a while."""
+    """Ask the server to end, and give it a while; ``sweep`` ends what is left."""
     send(server.pid, signal.SIGTERM)
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         server.wait(grace_s)
-    except subprocess.TimeoutExpired:
-        send(server.pid, signal.SIGKILL)
 
 
 def sweep(group: int) -> None:
-    """End what is left of a group whose leader is gone."""
+    """End what is left of a group, whether or not its leader is gone."""
     if send(group, signal.SIGTERM):
         time.sleep(LOOK_S)
         send(group, signal.SIGKILL)
