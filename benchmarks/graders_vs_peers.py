@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[1]
 TRANSCRIPTS = ROOT / "tests" / "transcripts"
 VENV = ROOT / "build" / "peers-venv"
 PACKAGES = (
-    "lm-eval==0.4.13",
+    "lm-eval[api]==0.4.13",
     "inspect-ai==0.3.285",
     "inspect-evals==0.26.0",
     # What the packages below import when their string matching is imported.

@@ -28,7 +28,12 @@ from defender.space import Space, load_space
 from defender.writing import build_pool
 
 if TYPE_CHECKING:
+    from defender.engines.endpoint import Server
     from defender.engines.vllm_launch import Launch
+
+
+IN_FLIGHT = 256
+"""The most requests open at one server unless said otherwise."""
 
 
 def space_path(name: str) -> Path:
@@ -94,7 +99,18 @@ def build_engine(
 
         return Embedded(meter=meter)
     model = config.model
-    return _served(config, meter, {"base_url": model.base_url or "", "model": model.name, "name": model.alias})
+    return _served(config, meter, {"base_url": _servers(model), "model": model.name, "name": model.alias})
+
+
+def _servers(model: ModelConfig) -> tuple[Server, ...]:
+    from defender.engines.endpoint import Server
+
+    urls = _urls(model)
+    return tuple(Server(url, weight) for url, weight in zip(urls, model.weights or (1.0,) * len(urls), strict=True))
+
+
+def _urls(model: ModelConfig) -> tuple[str, ...]:
+    return (model.base_url,) if isinstance(model.base_url, str) else model.base_url or ("",)
 
 
 def build_launch(model: ModelConfig) -> Launch:
@@ -114,15 +130,16 @@ def _served(config: RunConfig, meter: Meter | None, where: Mapping[str, Any]) ->
         **where,
         api_key_env=model.api_key_env,
         timeout_s=model.timeout_s,
-        max_in_flight=in_flight(config),
+        max_in_flight=config.speed.in_flight or IN_FLIGHT,
         max_attempts=model.max_attempts,
+        system_role=model.system_role,
     )
     return Served(endpoint, meter=meter)
 
 
 def in_flight(config: RunConfig) -> int:
-    """Return the requests to keep awaiting the engine at once."""
-    return config.speed.in_flight or (256 if config.model.name == EMBEDDED else 64)
+    """Return the requests to keep awaiting the engine at once: what all servers may have open."""
+    return (config.speed.in_flight or IN_FLIGHT) * len(_urls(config.model))
 
 
 def build_proposer(config: RunConfig, space: Space) -> Proposer:

@@ -170,6 +170,12 @@ def _methods(results: Results, stage: Stage) -> dict[str, str]:
     if config.command == "search":
         methods["race"] = _race(config.search)
         methods |= _writing(results)
+    if results.prefix_cache[0]:
+        looked_up, found = results.prefix_cache
+        methods["prefix cache"] = (
+            f"{100 * found / looked_up:.1f} % of {looked_up} prompt tokens were found in the server's prefix cache "
+            "(its own count while this run was at work, whoever else asked it included)"
+        )
     return methods
 
 

@@ -110,6 +110,8 @@ class RunConfig(Section):
         whole = self.model_dump(mode="json", exclude={"budget", "models", "prices", "speed", "store"})
         whole["benchmarks"] = list(self.benchmark_names)
         whole["model"] = {key: whole["model"][key] for key in ("name", "base_url", "alias")}
+        if not isinstance(self.model.base_url, str | None):
+            whole["model"]["base_url"] = sorted(self.model.base_url)
         if self.model.alias:
             whole["model"]["base_url"] = None
         if self.model.vllm:
@@ -203,6 +205,9 @@ def _check_model(model: ModelConfig) -> None:
             f"a server is given ({model.base_url}) but not which of its models: give --model NAME, "
             "or leave --base-url out for the embedded model"
         )
+    urls = (model.base_url,) if isinstance(model.base_url, str) else model.base_url or ()
+    if model.weights and len(model.weights) != len(urls):
+        raise ConfigError(f"model.weights: expected one for each of the {len(urls)} servers, got {len(model.weights)}")
     if not model.vllm and (asked := model.server.model_dump(exclude_defaults=True)):
         raise ConfigError(
             f"model.server says how to start vLLM ({', '.join(asked)}), but there is no model to start: give "

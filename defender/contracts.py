@@ -82,6 +82,14 @@ class Engine(Protocol):
 
 
 @runtime_checkable
+class Caching(Protocol):
+    """An engine whose server counts what its prefix cache saves."""
+
+    async def prefix_cache(self) -> tuple[int, int]:
+        """Return the prompt tokens looked up and found so far; zeros where the server does not say. Never raises."""
+
+
+@runtime_checkable
 class Benchmark(Protocol):
     """Asks and grades one benchmark on one axis.
 

@@ -132,6 +132,7 @@ def document(results: Results, answer: str, paths: list[str], prompt: str | None
         },
         "comparisons": [asdict(comparison) for comparison in results.comparisons],
         "spend": dict(results.spend) | {"usd": dollars_of(results.folder.config, results.spend)},
+        "prefix_cache": dict(zip(("looked_up", "found"), results.prefix_cache, strict=True)),
         "seconds": results.seconds,
         "report": paths,
         "prompt": prompt,

@@ -108,7 +108,13 @@ def cost_lines(results: Results) -> list[str]:
     dollars = dollars_of(config, spend)
     if limits.usd is None and dollars:
         said += f", {in_dollars(dollars)}"
+    said += _hits(results)
     return [said, *(f"         of which the {share}" for share in shares_in_words(spend))]
+
+
+def _hits(results: Results) -> str:
+    looked_up, found = results.prefix_cache
+    return f", {100 * found / looked_up:.0f} % of prompt tokens in the server's prefix cache" if looked_up else ""
 
 
 def _strange(results: Results) -> list[str]:

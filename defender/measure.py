@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -18,10 +18,18 @@ from defender.contracts import Benchmark, Engine, Store
 from defender.errors import BudgetSpent, DefenderError, EngineDown, Interrupted, StoreError
 from defender.journal import Journal
 from defender.plan import Panel, cells, request_for
-from defender.records import Axis, Candidate, Cell, Grade, Identity, Item, OutcomeMatrix, Request, Response
+from defender.records import Axis, Candidate, Cell, ErrorKind, Grade, Identity, Item, OutcomeMatrix, Request, Response
 
 CHUNK = 512
 """Owed cells looked up in the store at once."""
+
+CHANCES = 3
+"""Times a request that failed for the server's sake is asked, all retries of the engine each time: at the end of what
+was owed the server may be well again, and one cell without a score costs the item for every identity. Where as many
+failed as were answered there is no other chance: that is a broken server."""
+
+PASSING: frozenset[ErrorKind] = frozenset({"timeout", "connection", "rate_limited", "server_error", "malformed"})
+"""Failures that say nothing about the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,16 @@ class _Owed:
     key: str
     request: Request
     stored: Response | None
+
+
+@dataclass
+class _Turn:
+    """One pass over owed cells; ``failed`` are those that deserve another chance."""
+
+    jobs: Iterator[_Owed]
+    last: bool
+    asked: int = 0
+    failed: list[_Owed] = field(default_factory=list)
 
 
 class Measurer:
@@ -76,7 +94,8 @@ class Measurer:
     async def fill(self, candidates: Sequence[Candidate], panel: Panel) -> None:
         """Grade every cell of the candidates on the panel that is not graded yet.
 
-        Cells left unscored by an earlier process are owed again; within one process a cell is tried once.
+        Cells left unscored by an earlier process are owed again; within one process a cell is tried once, and again
+        at the end where the server failed (see ``CHANCES``).
 
         Raises:
             BudgetSpent, EngineDown, StoreError, Interrupted: after what was in flight is kept.
@@ -84,9 +103,17 @@ class Measurer:
         if not isinstance(self._stop, Interrupted):
             self._stop = None  # what ended an earlier stage need not end this one: its budget may have been held
         jobs = self._owed(candidates, panel)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._in_flight):
-                group.create_task(self._work(jobs))
+        for chances in reversed(range(CHANCES)):
+            turn = _Turn(jobs, last=not chances)
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._in_flight):
+                    group.create_task(self._work(turn))
+            if self._stop:
+                break
+            if not 0 < len(turn.failed) < turn.asked / 2:
+                self._tried.update(job.cell for job in turn.failed)
+                break
+            jobs = iter(turn.failed)
         if isinstance(self._stop, StoreError):
             raise self._stop
         await self._journal.flush()
@@ -142,9 +169,10 @@ class Measurer:
             for cell, item, key, request in asked:
                 yield _Owed(cell, item, key, request, stored.get(key))
 
-    async def _work(self, jobs: Iterator[_Owed]) -> None:
+    async def _work(self, turn: _Turn) -> None:
         """Take owed cells until there are none or a reason to stop."""
-        while self._stop is None and (job := next(jobs, None)) is not None:
+        while self._stop is None and (job := next(turn.jobs, None)) is not None:
+            turn.asked += 1
             try:
                 response = job.stored or await self._answer(job)
                 grade = await self.benchmarks[job.cell.benchmark].grade(job.item, response)
@@ -152,8 +180,11 @@ class Measurer:
             except (BudgetSpent, EngineDown, StoreError) as reason:
                 self._stop = self._stop or reason
                 return
-            self._tried.add(job.cell)
             self._grades[job.cell.candidate][job.cell] = grade
+            if not turn.last and response.error in PASSING:
+                turn.failed.append(job)
+                continue
+            self._tried.add(job.cell)
             self._tick()
 
     async def _answer(self, job: _Owed) -> Response:

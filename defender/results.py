@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -61,6 +61,7 @@ class Results:
     Attributes:
         card: the model's card. ``judge``: the judge model's, empty where a rule judged.
         began: when the first sitting began, seconds since 1970; None where none has ended.
+        prefix_cache: prompt tokens the server looked up in its prefix cache and found, zeros where it did not say.
         seeds: what the check of the server's seeds found (the fields of ``seeding.Seeds``), {} in older runs.
         versions: of the libraries that matter, in the last sitting that ended.
     """
@@ -86,6 +87,7 @@ class Results:
     began: float | None = None
     seeds: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    prefix_cache: tuple[int, int] = (0, 0)
 
     @property
     def claims(self) -> Stage:
@@ -151,12 +153,18 @@ def read_results(folder: RunFolder) -> Results:
             comparisons=tuple(_comparison(value) for value in done.get("comparisons", ())),
             gaps=done.get("gaps", {}),
             stopped=str(done.get("stopped", "")),
+            prefix_cache=_prefix_cache(store.notes("sitting").values()),
             began=min((float(begun) for begun in store.notes("sitting")), default=None),
             seeds=next(reversed(store.notes("seeds").values()), {}),
             versions=_any(next(reversed(store.notes("sitting").values()), {})).get("versions", {}),
         )
     finally:
         store.close()
+
+
+def _prefix_cache(sittings: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+    told = [sitting.get("prefix_cache", (0, 0)) for sitting in sittings]
+    return sum(int(looked_up) for looked_up, _ in told), sum(int(found) for _, found in told)
 
 
 def _stage(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from defender.config import differences
+from defender.config import RunConfig, differences
 from defender.contracts import Benchmark, Store
 from defender.errors import ResumeRefused
 from defender.records import ModelCard
@@ -51,6 +51,15 @@ def seal(store: Store, cards: Mapping[str, ModelCard | None], benchmarks: Mappin
         for name, value in noted.items():
             if name not in kept[kind]:
                 store.note(kind, name, value)
+
+
+def seated(config: RunConfig, store: Store) -> RunConfig:
+    """Return the configuration with the seat of the system text as the run found it, so that it is not asked again."""
+    kept = store.notes("card").get("model")
+    if kept is None or config.model.system_role != "auto":
+        return config
+    role = "user" if kept.get("system_role") else "system"
+    return config.model_copy(update={"model": config.model.model_copy(update={"system_role": role})})
 
 
 def card_of(kept: Mapping[str, Any]) -> ModelCard:

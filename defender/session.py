@@ -13,7 +13,7 @@ from typing import Any, cast
 from defender.build import Prepared, build_engine, build_recorded
 from defender.config import RunConfig
 from defender.confirm import SearchResult
-from defender.contracts import ClauseWriter, Engine, GrowingProposer, Meter, Store
+from defender.contracts import Caching, ClauseWriter, Engine, GrowingProposer, Meter, Store
 from defender.errors import BudgetError, ConfigError
 from defender.growth import Growth
 from defender.journal import Journal
@@ -26,7 +26,7 @@ from defender.records import Candidate, ModelCard
 from defender.rivalry import Rivalry
 from defender.rivals import PROMPT_TOKENS, WRITING, build_strategy
 from defender.runs import LOG, RunFolder, versions
-from defender.seal import same_model, seal
+from defender.seal import same_model, seal, seated
 from defender.search import SLACK, Refresh, Search, unchanged
 from defender.seeding import COST, Seeds, check_seeds, probes
 from defender.sharing import Shared
@@ -86,9 +86,11 @@ async def sit(
         async with Journal(store) as journal:
             ledger, prices = Ledger(journal, store.spend(), limits_of(config)), prices_of(config)
             till = ledger.till("model", prices["model"])
-            engine = make_engine(config, till) if make_engine else _engine(folder, till, watch)
+            known = seated(config, store)
+            engine = make_engine(known, till) if make_engine else _engine(known, folder, till, watch)
             try:
                 await engine.start()
+                before = await _cached(engine)
                 check_context(engine.card, prepared.benchmarks)
                 await prepared.judging.start(ledger.till("judge", prices["judge"]), journal)
                 seal(store, {"model": engine.card, "judge": prepared.judging.card}, prepared.benchmarks)
@@ -105,17 +107,24 @@ async def sit(
                     if (seeds := await _seeds(prepared, sitting, engine)).verdict in ("no", "partly"):
                         watch.warn(f"sampling seeds honoured: {seeds}; answers to two users share less luck, or none")
                     yield sitting
+                cached = [now - then for now, then in zip(await _cached(engine), before, strict=True)]
             finally:
                 await prepared.judging.close()
                 await engine.close()
-        store.note("sitting", f"{started:.3f}", {"seconds": time.time() - started, "versions": versions()})
+        told = {"seconds": time.time() - started, "versions": versions(), "prefix_cache": cached}
+        store.note("sitting", f"{started:.3f}", told)
     finally:
         store.close()
 
 
-def _engine(folder: RunFolder, meter: Meter, watch: Watch) -> Engine:
+async def _cached(engine: Engine) -> tuple[int, int]:
+    """Read the server's count of its prefix cache, where it keeps one."""
+    return await engine.prefix_cache() if isinstance(engine, Caching) else (0, 0)
+
+
+def _engine(config: RunConfig, folder: RunFolder, meter: Meter, watch: Watch) -> Engine:
     """Build the configured model; the log of a server started for it lies in the run."""
-    return build_engine(folder.config, meter, folder.path / LOG, lambda words: watch.stage(words, 0))
+    return build_engine(config, meter, folder.path / LOG, lambda words: watch.stage(words, 0))
 
 
 async def _seeds(prepared: Prepared, sitting: Sitting, engine: Engine) -> Seeds:

@@ -70,8 +70,14 @@ class ModelConfig(Section):
 
     name: str = EMBEDDED
     """"embedded", or the model name an OpenAI-compatible server serves."""
-    base_url: str | None = None
-    """The server's /v1 URL. Required unless the model is embedded, or vLLM is started here."""
+    base_url: str | tuple[str, ...] | None = None
+    """The server's /v1 URL, or a list where several serve the same model: each is given what it can take, one that
+    fails is left alone until it is well again. Required unless the model is embedded, or vLLM is started here."""
+    weights: tuple[float, ...] = ()
+    """Shares of the servers in what is open, one for each of ``base_url``; empty lets each have what it can take."""
+    system_role: Literal["auto", "system", "user"] = "auto"
+    """"user" puts the system text in front of the user's message, for chat templates without a system role (Mistral,
+    Mixtral, Gemma); "auto" finds out before anything is measured. Answers depend on it: it is in their keys."""
     vllm: str = ""
     """A hub id, or a model's folder: vLLM is started here to serve it, and ended with the run."""
     server: ServerConfig = ServerConfig()
@@ -247,4 +253,5 @@ class SpeedConfig(Section):
     """"join" lets workers on other machines answer beside this one (``defender worker``), "only" leaves it to them;
     both need ``store``."""
     in_flight: int = Field(0, ge=0)
-    """Requests awaiting the engine at once; 0 lets the engine's kind decide."""
+    """The most requests open at once, at each server; 0 for 256. How many are is found while asking: a server gets
+    more as long as that brings more answers a second, and less when it pushes back."""

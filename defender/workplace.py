@@ -96,7 +96,7 @@ class Joining:
         wait, lease: seconds; see ``working``.
     """
 
-    base_url: str | None = None
+    base_url: str | tuple[str, ...] | None = None
     model: str | None = None
     api_key_env: str | None = None
     in_flight: int | None = None
@@ -152,12 +152,13 @@ def _told(store: SqlStore, address: Address, brings: Joining) -> tuple[RunConfig
     if joining is None or card is None:
         raise ConfigError(f"{address} takes no workers; start it with --workers join, or wait until it has begun")
     config = restore_config(joining["config"])
-    own = {"base_url": brings.base_url, "name": brings.model, "api_key_env": brings.api_key_env}
+    own: dict[str, Any] = {"base_url": brings.base_url, "name": brings.model, "api_key_env": brings.api_key_env}
     model = {key: value for key, value in own.items() if value is not None}
     # Another address of the same model stands for the run's, as an alias does.
     model["alias"] = str(card["endpoint"])
+    model["system_role"] = card.get("system_role") or "system"
     if brings.base_url is not None:
-        model["vllm"] = ""
+        model |= {"vllm": "", "weights": ()}
     speed = {"in_flight": brings.in_flight or 0}
     return config.model_copy(
         update={

@@ -186,3 +186,29 @@ def test_the_paper_s_three_runs_are_the_default_of_a_measurement_under_its_proto
     assert config(protocol="paper").repeats == (1, 3)
     assert config(protocol="paper", measure={"repeats": 1}).repeats == (1, 1)
     assert config(protocol="paper").decisive()["measure"]["repeats"] == 3
+
+
+def test_several_servers_are_one_model_in_any_order_and_an_alias_frees_the_run_from_them() -> None:
+    two = ["http://b/v1", "http://a/v1"]
+    there, back = (config(model={"name": "m", "base_url": urls}) for urls in (two, two[::-1]))
+    assert there.decisive() == back.decisive()
+    assert there.decisive() != config(model={"name": "m", "base_url": two[0]}).decisive()
+    named = [config(model={"name": "m", "base_url": urls, "alias": "lab"}) for urls in (two, two[0])]
+    assert named[0].decisive() == named[1].decisive()
+
+
+def test_weights_are_one_for_each_server() -> None:
+    model = {"model.name": "m", "model.base_url": ["http://a/v1", "http://b/v1"]}
+    assert load_config(None, model | {"model.weights": [1, 2]}).model.weights == (1.0, 2.0)
+    with pytest.raises(ConfigError, match=r"model\.weights: expected one for each of the 2 servers, got 1"):
+        load_config(None, model | {"model.weights": [1]})
+
+
+def test_the_option_for_a_server_may_be_given_again_or_take_a_list() -> None:
+    from defender.cli.console import settle
+
+    for given in (["http://a/v1", "http://b/v1"], ["http://a/v1,http://b/v1"]):
+        settled = settle("measure", None, {"model.name": "m", "model.base_url": given})
+        assert settled.model.base_url == ("http://a/v1", "http://b/v1")
+    one = settle("measure", None, {"model.name": "m", "model.base_url": ["http://a/v1"]})
+    assert one.model.base_url == "http://a/v1"

@@ -126,3 +126,18 @@ async def test_two_cells_with_one_wire_request_are_asked_once(tmp_path: Path) ->
         # only the no_persona reference reads the same in both
         assert at.engine.counted == 2 * both.cells_per_candidate - 10
         assert all(len(at.store.grades(c.id)) == both.cells_per_candidate for c in (last, between))
+
+
+async def test_a_cell_the_server_failed_has_another_chance_at_the_end(tmp_path: Path) -> None:
+    failed: set[Request] = set()
+
+    def answer(request: Request) -> Response | str:
+        if len(failed) < 20 and request not in failed:
+            failed.add(request)
+            return Response(None, error="timeout")
+        return WORLD(request)
+
+    async with sitting(tmp_path / "run.db", answer=answer) as at:
+        await at.measurer.fill([ORIGINAL], PANEL)
+        assert at.engine.counted == PANEL.cells_per_candidate + 20
+        assert all((matrix.repeats_U_I == 1).all() for matrix in at.measurer.matrices(ORIGINAL, PANEL))

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from defender.benchmarks.do_not_answer import DoNotAnswer
 from defender.benchmarks.miniature import Miniature
+from defender.config import RunConfig
 from defender.engines.scripted import Scripted
 from defender.errors import ResumeRefused
 from defender.judges.model import ModelJudge
 from defender.judges.rubrics import DO_NOT_ANSWER
 from defender.records import ModelCard
-from defender.seal import card_in_words, card_of, same_model, seal
+from defender.seal import card_in_words, card_of, same_model, seal, seated
 from defender.store import SqlStore
 from tests.benchmarks.conftest import real_source
 
@@ -68,3 +69,24 @@ def test_a_judge_that_is_the_judged_model_is_told_from_another() -> None:
     assert same_model(MODEL, JUDGE) is None
     assert "at the same endpoint" in (same_model(MODEL, replace(JUDGE, model="llama", endpoint="http://a/v1")) or "")
     assert "at another endpoint" in (same_model(MODEL, replace(JUDGE, model="llama")) or "")
+
+
+def test_where_the_system_text_goes_is_asked_once_a_run(tmp_path: Path) -> None:
+    store = SqlStore(tmp_path / "run.db")
+    asked = RunConfig(command="measure")
+    assert seated(asked, store).model.system_role == "auto"
+    for role, found in (("user", "user"), ("", "system")):
+        store.note("card", "model", asdict(ModelCard("tiny", system_role=role)))
+        assert seated(asked, store).model.system_role == found
+    store.close()
+
+
+def test_a_run_begun_before_cards_told_where_the_system_text_goes_goes_on(tmp_path: Path) -> None:
+    store = SqlStore(tmp_path / "run.db")
+    before = asdict(ModelCard("tiny"))
+    del before["system_role"]
+    store.note("card", "model", before)
+    seal(store, {"model": ModelCard("tiny")}, {})
+    with pytest.raises(ResumeRefused, match="system_role"):
+        seal(store, {"model": ModelCard("tiny", system_role="user")}, {})
+    store.close()

@@ -33,11 +33,19 @@ def budget_of(requests: int | None, tokens: int | None, usd: float | None, hours
     return {f"budget.{name}": value for name, value in given.items()}
 
 
+def servers(given: list[str] | None) -> str | tuple[str, ...] | None:
+    """Return the address of --base-url; several where it was given again, or with commas."""
+    found = tuple(url.strip() for several in given or () for url in several.split(",") if url.strip())
+    return found[0] if len(found) == 1 else found or None
+
+
 def settle(command: str, path: Path | None, overrides: dict[str, Any]) -> RunConfig:
     """Lay the options over the run file. Raises ConfigError with file and line, or the option."""
     from defender.config import load_config
 
-    return load_config(path, {"command": command, **overrides})
+    return load_config(
+        path, {"command": command, **overrides, "model.base_url": servers(overrides.get("model.base_url"))}
+    )
 
 
 def open_or_resume(config: RunConfig, runs: Path, name: str | None, resume: bool) -> tuple[Prepared, RunFolder]:

@@ -18,7 +18,9 @@ Models = Annotated[
         "--model", help="As a name: 'embedded', a preset (llama-3.1-8b, ...), one your server serves; repeatable."
     ),
 ]
-BaseUrl = Annotated[str | None, typer.Option("--base-url", help="OpenAI-compatible endpoint, http://HOST:PORT/v1.")]
+BaseUrl = Annotated[
+    list[str] | None, typer.Option("--base-url", help="OpenAI-compatible endpoint, http://HOST:PORT/v1; repeatable.")
+]
 Vllm = Annotated[str | None, typer.Option("--vllm", help="Start vLLM here with this model: a hub id or a folder.")]
 KeyEnv = Annotated[str | None, typer.Option("--api-key-env", help="Environment variable that holds the API key.")]
 Alias = Annotated[

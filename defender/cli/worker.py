@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from defender.cli.console import print_json, wait
+from defender.cli.console import print_json, servers, wait
 from defender.cli.options import BaseUrl, InFlight, Json, KeyEnv, Model, Quiet
 
 
@@ -37,7 +37,7 @@ def worker(
         if not (quiet or json):
             print(words, file=sys.stderr, flush=True)
 
-    brings = Joining(base_url, model, api_key_env, in_flight, patience, lease)
+    brings = Joining(servers(base_url), model, api_key_env, in_flight, patience, lease)
     answered, why = wait(join(address_of(run, name), brings, tell))
     if json:
         print_json({"answered": answered, "ended": why})

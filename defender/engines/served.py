@@ -17,14 +17,14 @@ from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from defender.contracts import Meter
 from defender.costs import Unmetered
-from defender.engines import wire
+from defender.engines import metrics, wire
 from defender.engines.breaker import Breaker
 from defender.engines.endpoint import Endpoint, Server
 from defender.engines.lanes import Lane, Lanes
 from defender.engines.listing import Listed, Unready, learn
 from defender.engines.pace import Pace
 from defender.engines.seating import takes_system
-from defender.engines.transport import UNREACHED, Transport
+from defender.engines.transport import UNREACHED, Transport, unreached
 from defender.errors import ConfigError, EngineDown
 from defender.records import ErrorKind, ModelCard, Request, Response, Sampling
 
@@ -34,7 +34,7 @@ __all__ = ["Endpoint", "Served", "Server"]
 _TRIES: Mapping[ErrorKind, int | None] = MappingProxyType(
     {"connection": None, "rate_limited": None, "server_error": None, "timeout": 2, "malformed": 2}
 )
-_OVERLOAD: frozenset[ErrorKind] = frozenset({"rate_limited", "server_error", "timeout"})
+_OVERLOAD = (429, 503, 529)
 _LONGEST_BACKOFF_S = 30.0
 # Rate limits are counted over minutes, so a limit without Retry-After is waited for longer than a hiccup.
 _RATE_LIMIT_PATIENCE = 4.0
@@ -136,6 +136,12 @@ class Served:
         drawn = request.seed if response.seed is None and response.error is None else response.seed
         return replace(response, attempts=attempt, seed=drawn)
 
+    async def prefix_cache(self) -> tuple[int, int]:
+        """Return the prompt tokens that the servers looked up in their prefix caches and found, as far as they say."""
+        lanes = [lane for lane in self._lanes.lanes if not lane.away] if self._lanes else []
+        told = await asyncio.gather(*(metrics.prefix_cache(lane.client, lane.server.url) for lane in lanes))
+        return sum(looked_up for looked_up, _ in told), sum(found for _, found in told)
+
     async def close(self) -> None:
         """Close the connections. Idempotent."""
         lanes, self._lanes = self._lanes, None
@@ -223,7 +229,7 @@ class Served:
             lane = next(lane for lane in lanes.lanes if not lane.away)
             takes = await takes_system(lane.client, lane.server.url, found.model, self.complete)
             self._dialect = replace(self._dialect, folded=not takes)
-        where = self._endpoint.name or self._endpoint.url
+        where = self._endpoint.name or self._endpoint.url.replace(", ", " ")
         extra = wire.canonical(self._endpoint.extra_body) if self._endpoint.extra_body else ""
         role = "user" if self._dialect.folded else ""
         return ModelCard(found.model, found.revision, found.server, f"{where} {extra}".strip(), found.context, role)
@@ -240,28 +246,30 @@ class Served:
 
     async def _send(self, lanes: Lanes, lane: Lane, body: bytes, allowed: int) -> tuple[Response, float | None]:
         """Make one wire attempt; return what came and the seconds the server asks to wait, if it says."""
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        asked = None
+        now = asyncio.get_running_loop().time
+        begun = now()
+        asked, overload = None, False
         try:
             answer = await lane.transport.post(body)
         except UNREACHED as error:
-            response = _unreached(error, self._endpoint.timeout_s)
+            response = unreached(error, self._endpoint.timeout_s)
+            overload = response.error == "timeout"
         else:
             if answer.status == 200:
                 response = wire.whole(wire.decode(answer.raw, answer.content_type), allowed)
             else:
                 response = wire.refused(answer.status, answer.raw)
                 asked = wire.retry_after(answer.retry_after, datetime.now(UTC))
-        now = loop.time()
-        if response.error in _OVERLOAD:
-            lane.pace.pushed_back(begun, now)
+                overload = answer.status in _OVERLOAD
+        ended = now()
+        if overload:
+            lane.pace.pushed_back(begun, ended)
             if asked and not _beyond_patience(asked):
                 lanes.pause(lane, asked)
         elif response.error is None:
-            lane.pace.answered(begun, now, lane.open >= lane.pace.limit)
+            lane.pace.answered(begun, ended, lane.open >= lane.pace.limit)
         lanes.note(lane, response)
-        return replace(response, seconds=now - begun), asked
+        return replace(response, seconds=ended - begun), asked
 
     def _wait(self, response: Response, attempt: int, asked: float | None) -> float | None:
         """Return the seconds to wait before the next attempt, or None when this response is the last word."""
@@ -284,10 +292,3 @@ def _beyond_patience(asked: float | None) -> bool:
 def _wants_new_limit(response: Response) -> bool:
     """Tell whether the server refused ``max_tokens`` for its newer name."""
     return response.error == "bad_request" and "max_completion_tokens" in response.detail
-
-
-def _unreached(error: BaseException, timeout_s: float) -> Response:
-    """Return the response for an attempt without HTTP answer."""
-    if isinstance(error, TimeoutError):
-        return Response(None, error="timeout", detail=f"no answer within {timeout_s:g} s")
-    return Response(None, error="connection", detail=f"{type(error).__name__}: {error}")

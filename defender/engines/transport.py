@@ -14,6 +14,8 @@ import aiohttp
 import httpx
 from openai import AsyncOpenAI
 
+from defender.records import Response
+
 # vLLM closes idle connections after 5 s; dropping them first saves a paid attempt on a dead one.
 KEEPALIVE_S = 3.0
 _IDENTITY = ("openai-organization", "openai-project")
@@ -72,6 +74,13 @@ class Transport:
 
 UNREACHED = (OSError, aiohttp.ClientError)
 """What ``Transport.post`` raises where there is no HTTP answer; TimeoutError is an OSError."""
+
+
+def unreached(error: BaseException, timeout_s: float) -> Response:
+    """Return the response for an attempt without HTTP answer."""
+    if isinstance(error, TimeoutError):
+        return Response(None, error="timeout", detail=f"no answer within {timeout_s:g} s")
+    return Response(None, error="connection", detail=f"{type(error).__name__}: {error}")
 
 
 def _identity(client: AsyncOpenAI) -> dict[str, str]:

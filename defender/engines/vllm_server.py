@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from defender.contracts import Engine
+from defender.contracts import Caching, Engine
 from defender.engines.vllm_launch import Launch
 from defender.engines.vllm_process import Running, Told, take
 from defender.errors import EngineDown
@@ -110,6 +110,10 @@ class VllmServer:
                 f"the vLLM server of '{self._launch.model}' ended: {self._server.why()}. Its log: {self.log}. "
                 "What was answered so far is kept: run the same command again."
             ) from down
+
+    async def prefix_cache(self) -> tuple[int, int]:
+        """Return what the server counted so far; see ``Caching``."""
+        return await self._served.prefix_cache() if isinstance(self._served, Caching) else (0, 0)
 
     async def close(self) -> None:
         """Close the connections; end the server, unless somebody else uses it. Idempotent."""

@@ -8,7 +8,7 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -84,11 +84,17 @@ async def echoes(request: web.Request, body: dict[str, Any]) -> web.StreamRespon
     return web.json_response(answer)
 
 
+def words(messages: list[dict[str, str]]) -> int:
+    """Tokenize with a template that shows everything."""
+    return sum(len(message["content"].split()) for message in messages)
+
+
 class FaultServer:
     """Plays ``acts`` in order, then ``then`` for ever; keeps what was asked.
 
     Attributes:
         bodies: raw bodies of the chat completions received. ``times``: when, on the loop's clock.
+        metrics: the text of GET /metrics.
         template: what a conversation becomes, in tokens; None where POST /tokenize is unknown.
         listing: what GET /models answers. ``key``: the only key accepted, "" for any.
         widest: most chat completions open at once.
@@ -101,7 +107,8 @@ class FaultServer:
         self.key = key
         self.keepalive_s = 75.0
         self.listing = listing or says(models("tiny"))
-        self.template: Callable[[list[dict[str, str]]], int | web.Response] | None = None
+        self.template: Callable[[list[dict[str, str]]], int | web.Response] | None = words
+        self.metrics = ""
         self.bodies: list[bytes] = []
         self.times: list[float] = []
         self.widest = 0
@@ -109,12 +116,13 @@ class FaultServer:
         self._runner: web.AppRunner | None = None
         self.base_url = ""
 
-    async def __aenter__(self) -> FaultServer:
+    async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=2**24)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/version", self._version)
         app.router.add_post("/tokenize", self._tokenize)
+        app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, shutdown_timeout=0.01, keepalive_timeout=self.keepalive_s)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -139,6 +147,9 @@ class FaultServer:
 
     async def _version(self, request: web.Request) -> web.StreamResponse:
         return web.json_response({"version": "0.99.1"})
+
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(text=self.metrics)
 
     async def _tokenize(self, request: web.Request) -> web.StreamResponse:
         if self.template is None:

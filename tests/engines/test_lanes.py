@@ -158,7 +158,7 @@ async def test_a_rate_limit_pauses_its_server_and_the_request_goes_to_another_at
 async def test_the_card_names_all_servers_in_one_order_and_an_alias_stands_for_them() -> None:
     one, two = FaultServer(), FaultServer()
     async with fleet(one, two) as engine, fleet(FaultServer(), FaultServer(), name="lab") as named:
-        both = engine.card.endpoint.split(", ")
+        both = engine.card.endpoint.split()
         assert both == sorted([one.base_url, two.base_url])
         assert named.card.endpoint == "lab"
 

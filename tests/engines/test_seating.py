@@ -14,14 +14,10 @@ from defender.errors import EngineDown
 from defender.records import Request, Sampling
 from tests.contracts.engine import Allowance
 from tests.engines import fault_server as on
-from tests.engines.fault_server import FaultServer
+from tests.engines.fault_server import FaultServer, words
 
 QUESTION = Request((("system", "Be fair."), ("user", "2+2?")), Sampling(max_tokens=5))
 REFUSAL = {"error": {"message": "System role not supported", "type": "BadRequestError", "code": 400}}
-
-
-def words(messages: list[dict[str, str]]) -> int:
-    return sum(len(message["content"].split()) for message in messages)
 
 
 def refuses(messages: list[dict[str, str]]) -> int | web.Response:
@@ -87,6 +83,7 @@ async def test_a_template_that_shows_the_system_text_gets_it_in_its_own_message(
 
 async def test_where_the_server_does_not_tell_for_nothing_two_tokens_at_most_are_paid_to_find_out() -> None:
     server, meter = FaultServer(then=roleless), Allowance()
+    server.template = None
     async with started(server, meter=meter) as engine:
         assert engine.card.system_role == "user"
         assert (await engine.complete(QUESTION)).error is None
@@ -96,6 +93,7 @@ async def test_where_the_server_does_not_tell_for_nothing_two_tokens_at_most_are
 
 async def test_where_the_server_takes_it_one_token_is_paid() -> None:
     server, meter = FaultServer(), Allowance()
+    server.template = None
     async with started(server, meter=meter) as engine:
         assert engine.card.system_role == ""
     assert meter.admitted == len(server.bodies) == 1
@@ -122,6 +120,7 @@ async def test_where_the_text_travels_is_part_of_what_is_paid_for() -> None:
 
 async def test_a_template_that_refuses_everything_is_no_reason_to_move_the_text() -> None:
     server = FaultServer(then=on.fails(400, "unknown role in chat template"))
+    server.template = None
     with pytest.raises(EngineDown, match="chat template"):
         async with started(server):
             pass
@@ -129,5 +128,6 @@ async def test_a_template_that_refuses_everything_is_no_reason_to_move_the_text(
 
 async def test_an_outage_while_asking_is_not_taken_for_a_refusal() -> None:
     server = FaultServer(on.fails(500), on.fails(503), then=roleless)
+    server.template = None
     async with started(server) as engine:
         assert engine.card.system_role == "user"

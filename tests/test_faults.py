@@ -1,0 +1,121 @@
+"""A whole search against a server that fails three requests of ten, in every way a server can."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from defender.build import prepare
+from defender.conclusion import conclude
+from defender.config import RunConfig
+from defender.confirm import SearchResult
+from defender.contracts import Meter
+from defender.engines.scripted import PlantedBias
+from defender.engines.served import Endpoint, Served
+from defender.records import Cell, Grade, Request, Response, Sampling
+from defender.runs import open_run
+from defender.session import Watch, run_search
+from defender.store import SqlStore
+from tests.engines import fault_server as on
+from tests.engines.fault_server import Act, FaultServer
+from tests.stored_run import settings, world
+
+SHARE = 0.3
+
+
+async def out_of_order(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+    """Fail later than those that were asked after it."""
+    await asyncio.sleep(0.05)
+    return await on.fails(502)(request, body)
+
+
+FAULTS: tuple[Act, ...] = (
+    on.fails(429),
+    on.fails(429, retry_after="0.02"),
+    on.fails(500),
+    on.fails(503),
+    on.resets,
+    on.resets,
+    on.hangs,
+    on.sends('{"choices": [{"message": {"content": "Answer: A'),
+    on.says({"choices": []}),
+    on.says(on.completion(None)),
+    on.sends("", content_type="text/plain"),
+    on.sends("<!doctype html><html><body>Answer: A</body></html>", content_type="text/html"),
+    out_of_order,
+)
+
+
+class Troubled(FaultServer):
+    """Answers as the planted world does, but for a share of requests drawn by their number."""
+
+    def __init__(self, answer: PlantedBias, share: float) -> None:
+        super().__init__(then=self._play)
+        self.share = share
+        self.faults = 0
+        self._answer = answer
+        self._draw = random.Random(7)
+
+    async def _play(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        if self._draw.random() < self.share:
+            self.faults += 1
+            return await self._draw.choice(FAULTS)(request, body)
+        messages = tuple((message["role"], message["content"]) for message in body["messages"])
+        sampling = Sampling(body["temperature"], body["max_tokens"])
+        said = self._answer(Request(messages, sampling, body.get("seed")))
+        text = said.text if isinstance(said, Response) else said
+        await asyncio.sleep(self._draw.uniform(0.0, 0.004))  # answers overtake each other
+        return await on.says(on.completion(text))(request, body)
+
+
+async def search(config: RunConfig, folder: Path, server: Troubled) -> SearchResult:
+    prepared = prepare(config)
+    run = open_run(config, folder, "one")
+
+    def engine(_: RunConfig, meter: Meter) -> Served:
+        patience = {"timeout_s": 0.15, "backoff_s": 0.002, "max_in_flight": 64}
+        return Served(Endpoint(server.base_url, name="here", **patience), meter)  # type: ignore[arg-type]
+
+    result = await run_search(run, prepared, Watch(), engine)
+    conclude(run)
+    return result
+
+
+def graded(folder: Path) -> tuple[dict[Cell, Grade], dict[str, int], list[str]]:
+    """Return every grade of a run, its spend, and the errors among what it keeps."""
+    store = SqlStore(folder / "one" / "run.db", readonly=True)
+    try:
+        found: dict[Cell, Grade] = {}
+        for candidate in store.notes("candidate"):
+            found |= store.grades(candidate)
+        return found, dict(store.spend()), [d["reason"] for d in map(dict, store.notes("decision").values())]  # type: ignore[misc]
+    finally:
+        store.close()
+
+
+async def test_under_three_faults_in_ten_a_search_ends_as_if_there_were_none(tmp_path: Path) -> None:
+    calm, rough = tmp_path / "calm", tmp_path / "rough"
+    calm.mkdir()
+    rough.mkdir()
+    ended: dict[Path, tuple[SearchResult, Troubled, dict[Cell, Grade], dict[str, int], list[str]]] = {}
+    for folder, share in ((calm, 0.0), (rough, SHARE)):
+        few = {"items": 5, "candidates": 4, "generation": 4, "finalists": 1}
+        model = {"name": "tiny", "base_url": "http://127.0.0.1:9/v1", "alias": "here"}
+        config = settings(tmp_path, model=model, search=few, confirm={"items": 5})
+        config = config.model_copy(
+            update={"benchmarks": ("miniature_utility", "miniature_safety"), "scoring": "answer"}
+        )
+        async with Troubled(world(config), share) as server:
+            result = await search(config, folder, server)
+            ended[folder] = (result, server, *graded(folder))
+    (quiet, _, grades, _, why), (loud, troubled, those, spend, whys) = ended[calm], ended[rough]
+    assert troubled.faults > 0.2 * len(troubled.bodies) > 100, "there was trouble"
+    assert those == grades
+    assert all(grade.score is not None for grade in those.values())
+    assert (loud.winner, loud.finalists, loud.comparisons) == (quiet.winner, quiet.finalists, quiet.comparisons)
+    assert whys == why
+    assert spend["reserved"] == spend["settled"] == len(troubled.bodies), "every request that came in was paid for once"
