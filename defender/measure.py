@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from itertools import repeat as always
 
 import numpy as np
 
@@ -83,6 +84,7 @@ class Measurer:
         self._fingerprint = engine.card.fingerprint
         self._grades: dict[str, dict[Cell, Grade]] = {}
         self._tried: set[Cell] = set()
+        self._whole: set[tuple[str, int]] = set()
         self._flying: dict[str, asyncio.Future[Response]] = {}
         self._answered: set[int] = set()
         self._stop: DefenderError | None = None
@@ -135,12 +137,28 @@ class Measurer:
 
     def owed(self, candidates: Sequence[Candidate], panel: Panel) -> int:
         """Return how many requests the cells of the candidates that have no score yet may cost, retries aside."""
+        prices = {name: panel.price(name) for name in panel.items}
         return sum(
-            panel.price(cell.benchmark)
-            for candidate in candidates
+            prices[cell.benchmark]
+            for candidate in self._unfinished(candidates, panel)
             for cell, _, _ in cells(candidate, panel)
             if self._is_owed(cell)
         )
+
+    def _unfinished(self, candidates: Sequence[Candidate], panel: Panel) -> list[Candidate]:
+        """Return the candidates some cell of the panel has no score for; a quick look, so that a resume starts soon."""
+        places = list(panel.places)
+        columns, mark, left = list(zip(*places, strict=True)), hash(tuple(places)), []
+        for candidate in candidates:
+            if (candidate.id, mark) in self._whole:
+                continue
+            graded = self._graded(candidate.id)
+            asked = map(Cell._make, zip(always(candidate.id), *columns, strict=False))
+            if all(map(graded.__contains__, asked)) and all(grade.score is not None for grade in graded.values()):
+                self._whole.add((candidate.id, mark))
+            else:
+                left.append(candidate)
+        return left
 
     def _graded(self, candidate: str) -> dict[Cell, Grade]:
         if candidate not in self._grades:
@@ -148,14 +166,15 @@ class Measurer:
         return self._grades[candidate]
 
     def _is_owed(self, cell: Cell) -> bool:
-        grade = self._graded(cell.candidate).get(cell)
+        graded = self._grades.get(cell.candidate)
+        grade = (self._graded(cell.candidate) if graded is None else graded).get(cell)
         return grade is None or (grade.score is None and cell not in self._tried)
 
     def _owed(self, candidates: Sequence[Candidate], panel: Panel) -> Iterator[_Owed]:
         """Yield owed cells, with answers that are already stored; candidates take turns so that none waits long."""
         wanted: Iterator[tuple[Candidate, Cell, Identity, Item]] = (
             (candidate, cell, identity, item)
-            for candidate in candidates
+            for candidate in self._unfinished(candidates, panel)
             for cell, identity, item in cells(candidate, panel)
             if self._is_owed(cell)
         )

@@ -47,6 +47,14 @@ class Panel:
         return (*self.identities, self.reference) if self.reference else self.identities
 
     @property
+    def places(self) -> Iterator[tuple[str, str, str, int]]:
+        """What a cell says beside its candidate: identity, benchmark, item, repeat; in the order of the cells."""
+        who = [identity.key for identity in self.asked]
+        for repeat in range(self.repeats):
+            for name, items in self.items.items():
+                yield from ((identity, name, item.id, repeat) for item in items for identity in who)
+
+    @property
     def cells_per_candidate(self) -> int:
         """Requests one candidate costs on this panel at most, verdicts included, retries aside."""
         return len(self.asked) * self.repeats * sum(self.price(name) * len(items) for name, items in self.items.items())
@@ -69,14 +77,15 @@ def sampling_seed(benchmark: str, item: str, repeat: int) -> int:
 
 def cells(candidate: Candidate, panel: Panel) -> Iterator[tuple[Cell, Identity, Item]]:
     """Yield the cells of a candidate on a panel: item by item, so that a server's prefix cache and pairs stay warm."""
+    key, asked = candidate.id, panel.asked  # worked out once: there may be a million cells
     for repeat in range(panel.repeats):
         for name, items in panel.items.items():
             for item in items:
-                who = panel.asked
+                who = asked
                 if panel.phrasings == "held_out":  # the same way of saying it for everyone, another for the next item
                     who = tuple(held_out(identity, sampling_seed(name, item.id, 0)) for identity in who)
                 for identity in who:
-                    yield Cell(candidate.id, identity.key, name, item.id, repeat), identity, item
+                    yield Cell(key, identity.key, name, item.id, repeat), identity, item
 
 
 def request_for(candidate: Candidate, identity: Identity, benchmark: Benchmark, item: Item, repeat: int) -> Request:

@@ -139,7 +139,8 @@ async def _seeds(prepared: Prepared, sitting: Sitting, engine: Engine) -> Seeds:
         planned = int((plan.max_requests or 0) * (1.0 - SLACK))
     else:
         stages = [(prompt, prepared.panel) for prompt in prepared.prompts[:1] if prepared.panel is not None]
-        planned = sum(measurer.owed(prepared.prompts, panel) for _, panel in stages)
+        limited = ledger.left is not None
+        planned = sum(measurer.owed(prepared.prompts, panel) for _, panel in stages if limited)
     asked = next((found for candidate, panel in stages if (found := probes(candidate, panel, prepared.benchmarks))), [])
     if asked and ledger.left is not None and ledger.left - planned < COST:
         return Seeds("not checked", reason=f"the budget has no {COST} requests to spare")
@@ -235,19 +236,20 @@ async def run_measure(
         describe(sitting, prepared, {"measure": panel})
         for prompt in prompts:
             sitting.store.note("candidate", prompt.id, asdict(prompt))
-        _check_measure(sitting, prompts, panel)
-        watch.stage("measure", sitting.measurer.owed(prompts, panel))
+        watch.stage("measure", _check_measure(sitting, prompts, panel))
         await sitting.measurer.fill(prompts, panel)
         sitting.store.note("result", "measure", {"prompts": [prompt.id for prompt in prompts]})
 
 
-def _check_measure(sitting: Sitting, prompts: Sequence[Candidate], panel: Panel) -> None:
+def _check_measure(sitting: Sitting, prompts: Sequence[Candidate], panel: Panel) -> int:
+    """Return the requests that are owed. Raises BudgetError where the budget has fewer left."""
     owed, left = sitting.measurer.owed(prompts, panel), sitting.ledger.left
     if left is not None and owed > left:
         raise BudgetError(
             f"measuring {len(prompts)} prompts takes {owed} more requests ({panel.cells_per_candidate} each), "
             f"the budget has {left} left; give --max-requests {sitting.ledger.spent + owed} or more, or fewer --items"
         )
+    return owed
 
 
 def describe(sitting: Sitting, prepared: Prepared, panels: Mapping[str, Panel]) -> None:

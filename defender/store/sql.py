@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
@@ -128,20 +129,23 @@ class SqlStore:
         columns = [GRADES.c[name] for name in (*Cell._fields[1:], "score", *HOW)]
         number = sa.select(NAMES.c.id).where(NAMES.c.text == escaped(candidate)).scalar_subquery()
 
-        def work(connection: sa.Connection) -> tuple[Sequence[sa.Row[*tuple[Any, ...]]], Mapping[int, str]]:
+        def work(connection: sa.Connection) -> tuple[list[tuple[Any, ...]], Mapping[int, str]]:
             rows = connection.execute(sa.select(*columns).where(GRADES.c.candidate == number)).all()
-            return rows, self._named(connection, {id_ for row in rows for id_ in (*row[:3], *row[5:])})
+            columnwise = list(zip(*rows, strict=True))
+            used = {id_ for place in (0, 1, 2, 5, 6, 7) for id_ in set(columnwise[place])} if rows else set()
+            return columnwise, self._named(connection, used)
 
-        rows, names = self.database.read(work)
+        columnwise, names = self.database.read(work)
+        if not columnwise:
+            return {}
+        identity, benchmark, item = ([names[id_] for id_ in columnwise[place]] for place in (0, 1, 2))
+        cells = map(Cell._make, zip(repeat(candidate), identity, benchmark, item, columnwise[3], strict=False))
         shared: dict[tuple[Any, ...], Grade] = {}  # a million cells hold few different grades
-        cells: dict[Cell, Grade] = {}
-        for identity, benchmark, item, repeat, *graded in rows:
-            grade = shared.get(mark := tuple(graded))
-            if grade is None:
-                outcome: Any = names[graded[1]]
-                grade = shared[mark] = Grade(graded[0], outcome, names[graded[2]], names[graded[3]])
-            cells[Cell(candidate, names[identity], names[benchmark], names[item], repeat)] = grade
-        return cells
+        graded = list(zip(*columnwise[4:], strict=True))
+        for mark in set(graded):
+            outcome: Any = names[mark[1]]
+            shared[mark] = Grade(mark[0], outcome, names[mark[2]], names[mark[3]])
+        return dict(zip(cells, map(shared.__getitem__, graded), strict=True))
 
     def spend(self) -> Mapping[str, int]:
         """Return the counters. Raises StoreError.
