@@ -33,6 +33,7 @@ from defender.spread import (
     leave_one_out,
     mean_interval,
     pb_interval,
+    pb_tails,
     pooled,
     spread,
     unseen,
@@ -137,6 +138,21 @@ def bias_of(counted: Sequence[Sequence[Sample]], level: float) -> Bias:
         interval=pb_interval(counted, s2 - noise2, level),
         noise_floor=float(np.sqrt(noise2)),
     )
+
+
+def pb_bounds(
+    matrices: Sequence[OutcomeMatrix], tails: tuple[float, float], *, max_missing: float = MAX_MISSING
+) -> tuple[float, float, float]:
+    """Return PB of one candidate with a lower and an upper bound, points, each wrong with its own chance of ``tails``.
+
+    Raises:
+        IncompleteMatrix: as ``estimate``.
+    """
+    samples = complete(matrices, None, max_missing)
+    counted = [group for axis in PB_AXES if (group := [s for s in samples if s.axis == axis])]
+    corrected2 = sum(s2 - noise2 for s2, noise2, _ in map(spread, counted))
+    low, high = pb_tails(counted, corrected2, tails)
+    return float(np.sqrt(max(0.0, corrected2))), low, high
 
 
 def pb_raw_of_means(means_by_axis: Mapping[str, Sequence[float]]) -> float:

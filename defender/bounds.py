@@ -12,6 +12,7 @@ floor beside it tells what could have been seen.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, sqrt
 
@@ -46,13 +47,15 @@ class Law:
     slope: float
     df: float
 
-    def support(self, found2: float, x: float) -> float:
-        """Return the p-value of a true PB^2 of ``x`` >= 0 after finding T = ``found2``, in [0, 1]."""
-        spread2 = self.variance + self.slope * x
+    def score(self, found2: float, x: float) -> float:
+        """Return the normal score of T = ``found2`` where the true PB^2 is ``x``: falls with x."""
         # Normal theory says 1.5 k^2 x. A third less, because k is estimated and grows with T (found by simulation).
         third = 2.0 * self.variance * self.variance / self.noise2 + self.slope * self.slope * x
-        z = _score(found2 - x, spread2, third)
-        r = x / sqrt(spread2)
+        return _score(found2 - x, self.variance + self.slope * x, third)
+
+    def support(self, found2: float, x: float) -> float:
+        """Return the p-value of a true PB^2 of ``x`` >= 0 after finding T = ``found2``, in [0, 1]."""
+        z, r = self.score(found2, x), x / sqrt(self.variance + self.slope * x)
         if z >= -r:  # T >= 0, its own best explanation
             q, root = z * z, abs(z)
         else:  # T < 0, best explained by 0
@@ -65,20 +68,48 @@ class Law:
 def bounds(found2: float, law: Law, level: float) -> tuple[float, float]:
     """Return the ends (squared points) of the PB^2 that T = ``found2`` supports at ``level``; they hold max(0, T)."""
     alpha, middle = 1.0 - level, max(0.0, found2)
-    low = 0.0 if law.support(found2, 0.0) >= alpha else _edge(found2, law, alpha, 0.0, middle)
+
+    def support(x: float) -> float:
+        return law.support(found2, x)
+
+    low = 0.0 if support(0.0) >= alpha else _edge(support, alpha, 0.0, middle)
+    return low, _edge(support, alpha, _far(support, alpha, middle, law), middle)
+
+
+def one_sided(found2: float, law: Law, tails: tuple[float, float]) -> tuple[float, float]:
+    """Return a lower and an upper bound (squared points) of PB^2, each wrong with a chance of its own of ``tails``.
+
+    Unlike the ends of ``bounds`` they are tests of one side each: of a T so large or larger, and so small or smaller.
+    """
+    middle = max(0.0, found2)
+
+    def larger(x: float) -> float:
+        return float(stdtr(law.df, -law.score(found2, x)))
+
+    def smaller(x: float) -> float:
+        return float(stdtr(law.df, law.score(found2, x)))
+
+    low = 0.0 if larger(0.0) >= tails[0] else _edge(larger, tails[0], 0.0, middle)
+    if smaller(middle) < tails[1]:
+        return low, middle
+    return low, _edge(smaller, tails[1], _far(smaller, tails[1], middle, law), middle)
+
+
+def _far(p: Callable[[float], float], alpha: float, middle: float, law: Law) -> float:
+    """Return an x above ``middle`` whose p-value is below ``alpha``."""
     far = middle + 4.0 * sqrt(law.variance) + 8.0 * law.slope
     for _ in range(DOUBLINGS):
-        if not law.support(found2, far) >= alpha:
+        if not p(far) >= alpha:
             break
         far *= 2.0
-    return low, _edge(found2, law, alpha, far, middle)
+    return far
 
 
-def _edge(found2: float, law: Law, alpha: float, outside: float, inside: float) -> float:
-    """Return where support crosses ``alpha`` between a value outside the interval and one inside."""
+def _edge(p: Callable[[float], float], alpha: float, outside: float, inside: float) -> float:
+    """Return where a p-value crosses ``alpha`` between a value outside the interval and one inside."""
     for _ in range(STEPS):
         middle = (outside + inside) / 2.0
-        if law.support(found2, middle) < alpha:
+        if p(middle) < alpha:
             outside = middle
         else:
             inside = middle

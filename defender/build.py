@@ -13,11 +13,12 @@ from defender.catalogue import build_benchmarks, own_files
 from defender.config import RunConfig
 from defender.contracts import Benchmark, Engine, GrowingProposer, Meter, Proposer
 from defender.errors import ConfigError
+from defender.formats import read_artefact
+from defender.gates import Gate
 from defender.identities import load_identities, paper_identities
 from defender.judging import Judging
-from defender.layout import build_floors, build_measure_panel, build_search_plan
+from defender.layout import build_check_panel, build_floors, build_gates, build_measure_panel, build_search_plan
 from defender.plan import Panel
-from defender.prompts import read_prompt
 from defender.purse import check_prices
 from defender.records import Candidate, Identity, digest_of
 from defender.rivals import check_strategy
@@ -174,15 +175,15 @@ def build_prompts(config: RunConfig) -> tuple[Candidate, ...]:
     """Return the prompts a ``measure`` is about: files where given, else the space's seeds."""
     if not config.prompts:
         return build_space(config).seed_candidates()
-    return tuple(read_prompt(Path(name)) for name in config.prompts)
+    return tuple(read_artefact(Path(name)) for name in config.prompts)
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A run, built as far as it can be without contacting a server or making a folder.
 
-    ``plan`` is set for a search, ``panel`` and ``prompts`` for a measurement; ``space`` but for prompt files; ``pool``
-    where clauses are drawn from a file.
+    ``plan`` is set for a search, ``panel`` and ``prompts`` for a measurement and a check, ``gates`` for a check;
+    ``space`` but for prompt files; ``pool`` where clauses are drawn from a file.
     """
 
     config: RunConfig
@@ -194,6 +195,7 @@ class Prepared:
     panel: Panel | None = None
     prompts: tuple[Candidate, ...] = ()
     pool: tuple[str, ...] = ()
+    gates: tuple[Gate, ...] = ()
 
     @property
     def contents(self) -> dict[str, str]:
@@ -232,5 +234,11 @@ def prepare(config: RunConfig) -> Prepared:
         if config.search.proposes == "exhaustive":
             build_proposer(config, space)
         return Prepared(config, benchmarks, identities, space, judging, plan=plan, pool=build_pool(config))
+    if config.command == "check":
+        gates = build_gates(config)
+        panel = build_check_panel(config, benchmarks, identities, gates)
+        return Prepared(
+            config, benchmarks, identities, space, judging, panel=panel, prompts=build_prompts(config), gates=gates
+        )
     panel = build_measure_panel(config, benchmarks, identities)
     return Prepared(config, benchmarks, identities, space, judging, panel=panel, prompts=build_prompts(config))

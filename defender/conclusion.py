@@ -38,10 +38,15 @@ FLAGS = {
     "measure.items": "--items", "measure.repeats": "--repeats", "search.candidates": "--candidates",
     "search.generation": "--generation", "search.finalists": "--finalists", "search.proposer": "--proposer",
     "floors.utility": "--min-utility", "floors.safety": "--min-safety", "seed": "--seed",
+    "check.max_pb": "--max-pb", "check.min_utility": "--min-utility", "check.min_safety": "--min-safety",
+    "check.max_over_refusal": "--max-over-refusal", "check.confidence": "--confidence",
 }  # fmt: skip
 """Setting -> the option that says it; every other setting needs a run file."""
 
-IDLE = {"measure": ("search", "confirm", "floors"), "search": ("measure",)}
+IDLE = {
+    "measure": ("search", "confirm", "floors", "check"), "search": ("measure", "check"),
+    "check": ("search", "confirm", "floors"),
+}  # fmt: skip
 """Command -> what it does not read."""
 
 HARMLESS = (
@@ -67,7 +72,8 @@ def conclude(folder: RunFolder) -> tuple[list[str], dict[str, Any]]:
     page = write_page(told, folder.path)
     paths = [*markdown.write_report(told, folder.path), page]
     prompt = _write_prompt(results)
-    lines = measure_lines(results) if folder.config.command == "measure" else search_lines(results) or [answer(results)]
+    selecting = folder.config.command == "search"
+    lines = (search_lines(results) or [answer(results)]) if selecting else measure_lines(results)
     lines += ["", *cost_lines(results), f"run      {folder.path}", f"report   {paths[0]}", f"page     {page}"]
     if prompt:
         lines.append(f"prompt   {prompt}")

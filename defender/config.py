@@ -22,6 +22,7 @@ from defender.settings import (
     STARTED,
     AblateConfig,
     BudgetConfig,
+    CheckConfig,
     JudgeConfig,
     MeasureConfig,
     ModelConfig,
@@ -41,7 +42,7 @@ FLOORS: Mapping[str, str] = MappingProxyType({"utility": "Original-1", "safety":
 class RunConfig(Section):
     """One run, whole. Every field has a default: an empty file searches ``clauses.yaml`` on the embedded model."""
 
-    command: Literal["search", "measure", "ablate"] = "search"
+    command: Literal["search", "measure", "check", "ablate"] = "search"
     """Set by the command that is run."""
     model: ModelConfig = ModelConfig()
     space: str = "clauses"
@@ -68,7 +69,9 @@ class RunConfig(Section):
     confirm: MeasureConfig = MeasureConfig(items=80)
     """What claims rest on after a search: items selection never saw."""
     measure: MeasureConfig = MeasureConfig()
-    """What ``defender measure`` asks."""
+    """What ``defender measure`` asks, and the most that ``defender check`` does."""
+    check: CheckConfig = CheckConfig()
+    """What ``defender check`` holds a prompt to."""
     ablate: AblateConfig = AblateConfig()
     """What ``defender ablate`` changes."""
     floors: Mapping[str, str] = Field(default_factory=lambda: dict(FLOORS))
@@ -124,8 +127,9 @@ class RunConfig(Section):
             whole["judge"]["base_url"] = None
         whole["confirm"]["repeats"], whole["measure"]["repeats"] = self.repeats
         whole["search"]["writer"] = self._decisive_writer()
-        if self.command != "ablate":
-            del whole["ablate"]
+        for own in ("ablate", "check"):
+            if self.command != own:
+                del whole[own]
         if self.scoring == "default":
             del whole["scoring"]  # a run begun before there was a choice goes on
         whole["data"] = None  # where files lie does not matter, what is in them is in the item ids

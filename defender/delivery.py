@@ -186,7 +186,7 @@ def _choose(results: Results, prompt: str | None, force: bool) -> Candidate:
 
 
 def _winner(results: Results) -> Candidate:
-    if results.folder.config.command == "measure":
+    if results.folder.config.command != "search":
         raise NothingFeasible(
             f"{results.folder.path} measured prompts and selected none; export needs a run of 'defender search', or "
             "--prompt NAME --force"

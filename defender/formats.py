@@ -8,6 +8,11 @@ from pathlib import Path
 
 from defender.contracts import Exporter
 from defender.errors import ConfigError
+from defender.prompts import read_prompt
+from defender.records import Candidate
+
+TEMPLATES = (".prompty", ".prompt", ".jinja", ".py")
+"""Files whose prompt is not said whole in them."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,24 @@ def exporters(around: Surroundings) -> dict[str, Exporter]:
         DspyExporter(),
     )
     return {exporter.format: exporter for exporter in known}
+
+
+def read_artefact(path: Path) -> Candidate:
+    """Read a prompt back from a prompt file or from anything exported that carries it whole.
+
+    Raises:
+        ConfigError: it cannot be read, holds no prompt, or not the one it says it holds.
+    """
+    if path.suffix.lower() in TEMPLATES:
+        raise ConfigError(
+            f"{path} is a template or a program, whose text is made when it runs; give the same prompt exported as "
+            "json, yaml, text or another format that says it whole"
+        )
+    if path.suffix.lower() not in (".json", ".yaml", ".yml"):
+        return read_prompt(path)
+    from defender.exporters.reading import read_export
+
+    return read_export(path)
 
 
 def read_template(path: Path | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import get_args
 
 from defender.benchmarks.deck import interleaved
@@ -10,6 +11,7 @@ from defender.config import RunConfig
 from defender.contracts import Benchmark
 from defender.decide import Floor
 from defender.errors import ConfigError
+from defender.gates import Gate, On
 from defender.identities import NO_PERSONA, check_held_out
 from defender.plan import Ladder, Panel, Phrasings, reveal
 from defender.records import Axis, Identity, Item, ModelCard, Split
@@ -91,6 +93,42 @@ def build_measure_panel(
     verdicts = paid_verdicts(config, benchmarks)
     phrasings = _phrasings(config.measure, identities)
     return Panel("all", tuple(identities), items, config.repeats[1], NO_PERSONA, verdicts, phrasings)
+
+
+def build_gates(config: RunConfig) -> tuple[Gate, ...]:
+    """Return the gates of a check. Raises ConfigError where there is none."""
+    said = config.check
+    limits: tuple[tuple[On, float | None], ...] = (
+        ("pb", said.max_pb), ("utility", said.min_utility), ("safety", said.min_safety),
+        ("over_refusal", said.max_over_refusal),
+    )  # fmt: skip
+    gates = tuple(Gate(on, limit) for on, limit in limits if limit is not None)
+    if not gates:
+        raise ConfigError(
+            "a check needs something to hold the prompt to: give --max-pb, --min-utility, --min-safety or "
+            "--max-over-refusal"
+        )
+    return gates
+
+
+def build_check_panel(
+    config: RunConfig, benchmarks: Mapping[str, Benchmark], identities: Sequence[Identity], gates: Iterable[Gate]
+) -> Panel:
+    """Lay out a check: the benchmarks its gates need, items in the order of a measurement, no reference point.
+
+    Raises:
+        ConfigError: as ``build_measure_panel``; also where no benchmark measures what a gate is about.
+    """
+    panel = build_measure_panel(config, benchmarks, identities)
+    needed = {axis for gate in gates for axis in gate.axes}
+    measured = {benchmark.axis for benchmark in benchmarks.values()}
+    for gate in gates:
+        if not measured.intersection(gate.axes):
+            raise ConfigError(
+                f"the gate '{gate}' has no benchmark that measures {' or '.join(gate.axes)}: add one with --benchmarks"
+            )
+    items = {name: found for name, found in panel.items.items() if benchmarks[name].axis in needed}
+    return replace(panel, items=items, reference=None)
 
 
 def _phrasings(stage: MeasureConfig, identities: Sequence[Identity]) -> Phrasings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -160,7 +161,9 @@ def _place(config: RunConfig, runs: Path, name: str | None, digest: str) -> Path
     if name is None:
         what = Path(config.prompts[0]).stem if config.prompts else Path(config.space).stem
         model = config.model.name.rsplit("/", 1)[-1]
-        return runs / f"{config.command}-{what}-{model}-{digest[:8]}"
+        # A check asks what is true today: without a name it never goes on with yesterday's answers.
+        when = time.strftime("-%Y%m%dT%H%M%SZ", time.gmtime()) if config.command == "check" else ""
+        return runs / f"{config.command}-{what}-{model}-{digest[:8]}{when}"
     return Path(name) if "/" in name else runs / name
 
 

@@ -133,6 +133,8 @@ async def _seeds(prepared: Prepared, sitting: Sitting, engine: Engine) -> Seeds:
     known = store.notes("seeds").get(sitting.card.fingerprint)
     if known is not None:
         return Seeds(**cast(dict[str, Any], known))
+    if prepared.gates:
+        return Seeds("not checked", reason="a check spends on its decision alone")
     if prepared.plan is not None:
         plan = prepared.plan
         stages = [(plan.seeds[0], panel) for panel in (plan.search, plan.confirm)]

@@ -196,6 +196,25 @@ class AblateConfig(Section):
     """Percentage points of PB that count as no loss."""
 
 
+class CheckConfig(Section):
+    """What a deployed prompt may not break, and how sure a check must be; it needs at least one limit."""
+
+    max_pb: float | None = Field(None, gt=0, le=100)
+    """The most PB, points."""
+    min_utility: float | None = Field(None, ge=0, le=100)
+    """The least mean utility, percent."""
+    min_safety: float | None = Field(None, ge=0, le=100)
+    """The least mean safety, percent."""
+    max_over_refusal: float | None = Field(None, ge=0, le=100)
+    """The most harmless requests that are refused, percent."""
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    """1 - the chance that a broken prompt is let through, and 1 - the chance that one that keeps its gates fails."""
+    first: int = Field(16, ge=6)
+    """Items per benchmark of the first look."""
+    growth: float = Field(1.5, ge=1.1)
+    """How many times as many items the next look has."""
+
+
 class JudgeConfig(Section):
     """Who reads the answers to unsafe and harmless requests."""
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import stdtrit
 
-from defender.bounds import Law, bounds
+from defender.bounds import Law, bounds, one_sided
 from defender.records import FloatArray, Interval
 from defender.samples import Sample, unrounded
 
@@ -41,6 +41,17 @@ def pb_interval(counted: Sequence[Sequence[Sample]], corrected2: float, level: f
         return Interval(max(0.0, pb - reach), pb + reach, level)
     low2, high2 = bounds(corrected2, known, level)
     return Interval(float(np.sqrt(low2)), float(np.sqrt(high2)), level)
+
+
+def pb_tails(counted: Sequence[Sequence[Sample]], corrected2: float, tails: tuple[float, float]) -> tuple[float, float]:
+    """Return a lower and an upper bound of PB, each one-sided: wrong with a chance of its own of ``tails``."""
+    known = law(counted, corrected2)
+    if known is None:
+        pb = float(np.sqrt(max(0.0, corrected2)))
+        low, high = (unseen(counted, 1.0 - 2.0 * tail) for tail in tails)
+        return max(0.0, pb - low), pb + high
+    low2, high2 = one_sided(corrected2, known, tails)
+    return float(np.sqrt(low2)), float(np.sqrt(high2))
 
 
 def law(counted: Sequence[Sequence[Sample]], corrected2: float) -> Law | None:

@@ -24,14 +24,14 @@ FLOORS: dict[str, tuple[str, ...]] = {
         *("marks", "evidence", "effects", "admission"),
         *("contracts", "address", "costs", "documents", "kinds", "identities", "prompts", "space", "grading"),
         *("miniature", "variants"),
-        *("samples", "bounds", "spread", "bias", "deviations", "excess", "decide", "parts", "components"),
+        *("samples", "bounds", "spread", "bias", "deviations", "excess", "decide", "gates", "parts", "components"),
         *("ablation", "shapley", "credit"),
         *("plan", "forecast", "labelled", "calibration"),
     ),
     "rooms": ("engines", "benchmarks", "sandbox", "judges", "proposers", "exporters", "report", "store"),
     "loops": (
         *("journal", "ledger", "working", "sharing", "seeding", "measure", "decisions", "kept", "growth"),
-        *("race", "confirm", "search", "marker", "rivalry", "outlay", "bill", "dissection"),
+        *("race", "confirm", "search", "marker", "rivalry", "outlay", "gatekeeper", "bill", "dissection"),
     ),
     "roof": (
         *(
@@ -50,6 +50,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         *("build", "seal", "workplace", "session", "progress", "results", "drawn", "planning", "planned", "lines"),
         *("delivery", "answer", "notes", "findings", "conclusion", "proof", "equipment", "examination", "calibrating"),
         *("schemas", "serving", "heritage", "ablating", "ablated", "reckoning", "several", "abreast"),
+        *("checked", "checking"),
         *("cli", "__main__"),
     ),
 }

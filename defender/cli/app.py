@@ -10,6 +10,7 @@ import typer
 from defender import __version__
 from defender.cli.ablate import ablate
 from defender.cli.calibrate import calibrate
+from defender.cli.check import check
 from defender.cli.console import harmless
 from defender.cli.dashboard import dashboard
 from defender.cli.doctor import doctor
@@ -33,7 +34,7 @@ app = typer.Typer(
 )
 
 COMMANDS = (
-    *(search, measure, ablate, plan, report, export),
+    *(search, measure, ablate, plan, report, export, check),
     *(serve, worker, doctor, calibrate, dashboard, schema),
 )
 for command in COMMANDS:
