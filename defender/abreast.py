@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from defender.conclusion import conclude
 from defender.errors import IncompleteMatrix
 from defender.records import Comparison, PBEstimate
+from defender.report.tables import markdown_text
 from defender.results import Results
 from defender.several import Group, columns, transfer
 
@@ -39,7 +40,8 @@ def conclude_several(group: Group) -> tuple[list[str], dict[str, Any]]:
     """
     documents, said = {}, {}
     for folder in group.runs:
-        said[folder.name], documents[folder.name] = conclude(folder)
+        others = [other for other in group.runs if other is not folder]
+        said[folder.name], documents[folder.name] = conclude(folder, others)
     found = dict(columns(group))
     lines = [line for part in PARTS for line in (*_table(found, part), "")]
     lines += [*_fairest(found), *_failures(found)]
@@ -136,15 +138,25 @@ def _words(found: Comparison) -> str:
     return f"{found.candidate} is {found.verdict} {joint} {found.baseline}"
 
 
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(markdown_text, cells))} |"
+
+
 def _page(found: Mapping[str, Results], tried: Mapping[str, tuple[Comparison, ...]]) -> str:
     """Return the group's page in markdown."""
     parts = [f"# {len(found)} models, the same prompts on the same items", ""]
     for part in PARTS:
         head, *rows = _rows(found, part)
-        parts += [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-        parts += [*(f"| {' | '.join(row)} |" for row in rows), ""]
-    parts += [f"- {line}" for line in (*_fairest(found), *_failures(found))]
+        parts += [_row(head), f"|{'---|' * len(head)}"]
+        parts += [*map(_row, rows), ""]
+    parts += [f"- {markdown_text(line)}" for line in (*_fairest(found), *_failures(found))]
     for model, verdicts in tried.items():
-        parts += [f"- on {model}: {_words(one)}; {one.reason}" for one in verdicts]
-    parts += ["", *(f"- {name}: {results.folder.path / 'report.md'}" for name, results in found.items())]
+        parts += [f"- {markdown_text(f'on {model}: {_words(one)}; {one.reason}')}" for one in verdicts]
+    parts += [
+        "",
+        *(
+            f"- {markdown_text(f'{name}: {results.folder.path}')}: report.html, report.md"
+            for name, results in found.items()
+        ),
+    ]
     return "\n".join(parts) + "\n"

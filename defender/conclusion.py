@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
 from textwrap import wrap
 from typing import Any
@@ -61,14 +61,18 @@ TEACHING = (
 )
 
 
-def conclude(folder: RunFolder) -> tuple[list[str], dict[str, Any]]:
+def conclude(folder: RunFolder, others: Sequence[RunFolder] = ()) -> tuple[list[str], dict[str, Any]]:
     """Write a run's report (and the winner's prompt), and return what to print, as lines and as one document.
+
+    Args:
+        folder: the run.
+        others: runs whose models are shown beside this one's.
 
     Raises:
         ConfigError: nothing was measured yet. StoreError: the folder cannot be read or written.
     """
     results = read_results(folder)
-    told = context(results)
+    told = context(results, [read_results(other) for other in others])
     page = write_page(told, folder.path)
     paths = [*markdown.write_report(told, folder.path), page]
     prompt = _write_prompt(results)
@@ -82,7 +86,7 @@ def conclude(folder: RunFolder) -> tuple[list[str], dict[str, Any]]:
     return lines, document(results, answer(results), [str(path) for path in paths], prompt)
 
 
-def context(results: Results) -> ReportContext:
+def context(results: Results, others: Sequence[Results] = ()) -> ReportContext:
     """Return everything the report says."""
     stage = results.claims
     baseline = results.baselines[0] if results.baselines else next(iter(stage.estimates), "")
@@ -118,7 +122,7 @@ def context(results: Results) -> ReportContext:
         methods=_methods(results, stage),
         caveats=_caveats(results, stage),
         reproduce=_reproduce(results),
-        details=details(results, stage, [*looked, *([shown] if shown else [])]),
+        details=details(results, stage, [*looked, *([shown] if shown else [])], others),
         trials=raced(results),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,17 +17,18 @@ from defender.effects import clause_effects
 from defender.errors import ConfigError, IncompleteMatrix
 from defender.parts import Part, PartDifference, compare_parts, parts
 from defender.records import Candidate, OutcomeMatrix, Trial
-from defender.report.context import Details, Measured
+from defender.report.context import Details, Measured, Model
 from defender.results import Results, Stage
 
 AXES = ("utility", "safety", "over_refusal")
 """Every axis, in the order in which reports show them."""
 
 
-def details(results: Results, stage: Stage, prompts: Sequence[Candidate]) -> Details:
+def details(results: Results, stage: Stage, prompts: Sequence[Candidate], others: Sequence[Results] = ()) -> Details:
     """Return the details of a few prompts of a stage, the baseline first and the one shown last.
 
-    What too few answers leave out is absent: its estimate says why.
+    ``others``: runs whose models are shown beside this one. What too few answers leave out is absent: its estimate says
+    why.
     """
     told = {c.digest: c for c in prompts if c.id in stage.estimates}
     groups = _categories(results)
@@ -49,10 +51,36 @@ def details(results: Results, stage: Stage, prompts: Sequence[Candidate]) -> Det
         parts=located,
         changes=changes,
         shared=same_items,
+        models=beside(results, others),
         effects=clause_effects(trials, _texts(trials)),
         settings=json.dumps(config.model_dump(mode="json"), indent=1, ensure_ascii=False, sort_keys=True),
         versions=results.versions,
     )
+
+
+def beside(results: Results, others: Sequence[Results]) -> list[Model]:
+    """Return the run's model and those of other runs, on the last stage of each; [] without others."""
+    if not others:
+        return []
+    found = [_model(one, results) for one in (results, *others)]
+    taken = Counter(model.run for model in found)
+    return [
+        replace(model, run=f"{model.run} ({n})") if taken[model.run] > 1 else model for n, model in enumerate(found, 1)
+    ]
+
+
+def _model(one: Results, first: Results) -> Model:
+    stage, its = one.claims, first.claims
+    unlike = [] if stage.name == its.name else [f"measured in the {stage.name} stage"]
+    if {i.sentence for i in one.identities.values()} != {i.sentence for i in first.identities.values()}:
+        unlike.append("other identities")
+    mine, theirs = (next(iter(found.matrices.values()), ()) for found in (stage, its))
+    if [(m.benchmark, sorted(m.items)) for m in mine] != [(m.benchmark, sorted(m.items)) for m in theirs]:
+        unlike.append("other items")
+    if dict(one.protocols) != dict(first.protocols):
+        unlike.append("other protocols")
+    told = [(one.candidates[key], found) for key, found in stage.estimates.items()]
+    return Model(one.folder.name, str(one.card.get("model", "")), told, ", ".join(unlike))
 
 
 def _categories(results: Results) -> Mapping[str, Sequence[str]]:

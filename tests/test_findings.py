@@ -77,3 +77,19 @@ def test_page_and_markdown_show_intervals_by_identity_and_by_part(
     for id in ("clouds", "ladder", "standing-utility", "standing-safety", "places", "front-1", "front-2", "timeline"):
         assert f'<svg id="{id}"' in page
     assert page.count("all identities at once") >= 2 * 6 * 2
+
+
+def test_models_of_several_runs_stand_side_by_side_and_what_differs_is_said(
+    stored: tuple[RunFolder, SearchResult], tmp_path: Path
+) -> None:
+    run = copied(stored[0], tmp_path)
+    (tmp_path / "other").mkdir()
+    other = measured(settings(tmp_path / "other", command="measure"), tmp_path / "other")
+    conclude(run, [other])
+    page, text = (run.path / "report.html").read_text(), (run.path / "report.md").read_text()
+    assert '<svg id="models-pb"' in page
+    assert page.count('aria-label="Original, one (') == 2
+    assert "measured in the measure stage, other items" in text
+    assert "| Original |" in text[text.index("## PB by model") :]
+    conclude(run)
+    assert "models-pb" not in (run.path / "report.html").read_text()

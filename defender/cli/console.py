@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from unicodedata import category
@@ -110,12 +110,14 @@ def carry_out(work: Any, opened: tuple[Prepared, RunFolder], json: bool, quiet: 
     say_conclusion(folder, json)
 
 
-def say_conclusion(folder: RunFolder, json: bool) -> None:
-    """Write the run's report and print what it concludes."""
+def say_conclusion(folder: RunFolder, json: bool, others: Sequence[RunFolder] = ()) -> None:
+    """Write the run's report, other runs' models beside its own, and print what it concludes."""
     from defender import conclusion, reckoning
 
-    conclude = reckoning.conclude if folder.config.command == "ablate" else conclusion.conclude
-    say(*conclude(folder), json)
+    if folder.config.command == "ablate":
+        say(*reckoning.conclude(folder), json)
+    else:
+        say(*conclusion.conclude(folder, others), json)
 
 
 def say(lines: list[str], document: dict[str, Any], json: bool) -> None:

@@ -54,6 +54,19 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Model:
+    """One model beside others: its run, what it is, its prompts, and how its questions differ from the first one's.
+
+    ``unlike`` is "" where the same identities answered the same items in the same words.
+    """
+
+    run: str
+    name: str
+    measured: Sequence[Measured]
+    unlike: str = ""
+
+
+@dataclass(frozen=True)
 class Details:
     """Where the bias sits, and what the run was exactly; by digest of the prompt where several are looked at.
 
@@ -62,6 +75,7 @@ class Details:
         changes: what the prompt shown changed on every part, against the baseline.
         shared: prompts of the search with their estimates on items that all of them answered.
         effects: what each clause did in these.
+        models: this run's model and those it is shown beside, () where it is shown alone.
         settings: every setting of the run, as JSON. ``versions``: of the libraries that matter.
     """
 
@@ -70,6 +84,7 @@ class Details:
     changes: Sequence[PartDifference] = ()
     shared: Sequence[Measured] = ()
     effects: Sequence[Effect] = ()
+    models: Sequence[Model] = ()
     settings: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -11,6 +12,7 @@ from defender.deviations import Standing
 from defender.evidence import Effect
 from defender.parts import Part, PartDifference
 from defender.records import Candidate, Identity, Interval, PBEstimate
+from defender.report.context import Model, find
 from defender.report.tables import between, frame, named
 
 STANDING = ("prompt", "axis", "category", "identity", "mean", "deviation", "low", "high", "level")
@@ -127,6 +129,33 @@ def effects(found: Sequence[Effect]) -> pd.DataFrame:
 
 def _title(on: str) -> str:
     return "PB²" if on == "PB^2" else on
+
+
+def models(found: Sequence[Model]) -> pd.DataFrame:
+    """Return one row a prompt that several models were asked with, and a column a model: PB with its interval."""
+    rows = []
+    for candidate in shared_prompts(found):
+        row: dict[str, object] = {"prompt": candidate.name}
+        for model in found:
+            one = find(candidate.digest, model.measured)
+            row[model.run] = f"{one[1].pb:.2f} ({between(one[1].interval)})" if one else ""
+        rows.append(row)
+    return frame(rows, ("prompt", *(model.run for model in found)))
+
+
+def shared_prompts(found: Sequence[Model]) -> list[Candidate]:
+    """Return the prompts that at least two models were asked with, in the order of the first that has them."""
+    everyone = [candidate for model in found for candidate, _ in model.measured]
+    counts = Counter(candidate.digest for candidate in everyone)
+    named = {candidate.digest: candidate for candidate in reversed(everyone)}
+    order = dict.fromkeys(candidate.digest for candidate in everyone)
+    return [named[digest] for digest in order if counts[digest] > 1]
+
+
+def runs(found: Sequence[Model]) -> pd.DataFrame:
+    """Return one row a model: its run, what it is, and how its questions differ from the first one's."""
+    rows = [{"run": m.run, "model": m.name, "prompts": len(m.measured), "not the same": m.unlike} for m in found]
+    return frame(rows, ("run", "model", "prompts", "not the same"))
 
 
 def settings(found: Mapping[str, str]) -> pd.DataFrame:

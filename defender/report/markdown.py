@@ -92,6 +92,8 @@ def _frames(context: ReportContext) -> list[tuple[str, pd.DataFrame]]:
         else:
             found.append((f"{name}, by identity", tables.identities(context.measured, context.identities)))
     found.append(("PB by part", details.places(located(context), context.details.changes)))
+    found.append(("PB by model", details.models(context.details.models)))
+    found.append(("Models", details.runs(context.details.models)))
     found += _answer_frames(context)
     found.append(("What each clause did in the search (hints, not claims)", details.effects(context.details.effects)))
     found.append(("Trials", tables.trials(context.trials)))

@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from defender.errors import StoreError
-from defender.report import charts, lanes
+from defender.report import lanes, plots, rows
 from defender.report.context import ReportContext
 from defender.report.scales import SHAPES
 from defender.report.sections import compared, downloads, facts, sections
@@ -89,19 +89,20 @@ def _charts(context: ReportContext) -> dict[str, Any]:
     standings = []
     for axis in ("utility", "safety"):
         pairs = [(c, s) for c in prompts for s in details.standings.get(c.digest, ()) if s.axis == axis]
-        drawn = charts.standing(pairs, context.identities) if pairs else None
+        drawn = rows.standing(pairs, context.identities) if pairs else None
         standings += [(axis, drawn)] if drawn else []
     searched = details.shared or context.confirm
     return {
-        "clouds": charts.clouds(context),
-        "ladder": charts.ladder(context.confirm or context.search, context.paper, context.baseline, shown),
+        "clouds": plots.clouds(context),
+        "ladder": rows.ladder(context.confirm or context.search, context.paper, context.baseline, shown),
         "standings": standings,
-        "places": charts.places([(c, details.parts[c.digest]) for c in prompts if c.digest in details.parts]),
+        "places": rows.places([(c, details.parts[c.digest]) for c in prompts if c.digest in details.parts]),
         "fronts": [
             plot
             for axis in ("utility", "safety")
-            if (plot := charts.front(searched, axis, context.baseline, shown)) is not None
+            if (plot := plots.front(searched, axis, context.baseline, shown)) is not None
         ],
+        "models": rows.models(details.models),
         "race": lanes.timeline(context.decisions),
     }
 

@@ -68,6 +68,10 @@ def sections(context: ReportContext) -> dict[str, Titled]:
         "read": [("How answers were read", answers.readings(kinds))],
         "log": [("Decision log", frame(log, ("prompt", "stage", "decision", "reason")))],
         "clauses": [("Effects of clauses in the search", details.effects(context.details.effects))],
+        "models": [
+            ("PB by model", details.models(context.details.models)),
+            ("Models", details.runs(context.details.models)),
+        ],
         "versions": [("Versions", details.settings(context.details.versions))],
     }
     return {name: [(title, table) for title, table in several if not table.empty] for name, several in found.items()}

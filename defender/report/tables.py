@@ -122,6 +122,16 @@ def named(axis: str) -> str:
     return "over-refusal" if axis == "over_refusal" else axis
 
 
+def number(value: float) -> str:
+    """Return a number as the tables show it."""
+    return f"{value:.2f}"
+
+
+def spoken(interval: Interval) -> str:
+    """Return an interval in words."""
+    return f"{100 * interval.level:g} % {number(interval.low)} to {number(interval.high)}"
+
+
 def between(interval: Interval) -> str:
     """Return an interval in words."""
     return f"{interval.low:.2f} to {interval.high:.2f}"
