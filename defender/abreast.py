@@ -40,8 +40,8 @@ def conclude_several(group: Group) -> tuple[list[str], dict[str, Any]]:
     """
     documents, said = {}, {}
     for folder in group.runs:
-        others = [other for other in group.runs if other is not folder]
-        said[folder.name], documents[folder.name] = conclude(folder, others)
+        rest = [other for other in group.runs if other is not folder]
+        said[folder.name], documents[folder.name] = conclude(folder, rest)
     found = dict(columns(group))
     lines = [line for part in PARTS for line in (*_table(found, part), "")]
     lines += [*_fairest(found), *_failures(found)]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from defender.parts import Part, PartDifference, compare_parts, parts
 from defender.records import Candidate, OutcomeMatrix, Trial
 from defender.report.context import Details, Measured, Model
 from defender.results import Results, Stage
+from defender.runs import CONFIG
 
 AXES = ("utility", "safety", "over_refusal")
 """Every axis, in the order in which reports show them."""
@@ -44,7 +46,7 @@ def details(results: Results, stage: Stage, prompts: Sequence[Candidate], others
     if len(ids) > 1:
         with suppress(IncompleteMatrix, ConfigError):
             changes = compare_parts(stage.matrices[ids[-1]], stage.matrices[ids[0]], groups)
-    config, same_items = results.folder.config, shared(results)
+    same_items = shared(results)
     trials = [Trial(candidate, found, {}) for candidate, found in same_items]
     return Details(
         standings=standing,
@@ -53,9 +55,16 @@ def details(results: Results, stage: Stage, prompts: Sequence[Candidate], others
         shared=same_items,
         models=beside(results, others),
         effects=clause_effects(trials, _texts(trials)),
-        settings=json.dumps(config.model_dump(mode="json"), indent=1, ensure_ascii=False, sort_keys=True),
+        settings=json.dumps(_asked_for(results), indent=1, ensure_ascii=False, sort_keys=True),
         versions=results.versions,
     )
+
+
+def _asked_for(results: Results) -> Mapping[str, Any]:
+    """Return every setting as the run's folder keeps it, so without those of later releases."""
+    kept = json.loads((results.folder.path / CONFIG).read_text(encoding="utf-8"))
+    settings: Mapping[str, Any] = kept["config"]
+    return settings
 
 
 def beside(results: Results, others: Sequence[Results]) -> list[Model]:

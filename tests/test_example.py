@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from defender.runs import load_run
 from tests.example import EXAMPLE, ROOT, SEARCH
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
-LINK = re.compile(r'href="data:[^"]*"')
+STALE = "write it again with: defender report runs/example"
 MOST_BYTES = 1_500_000
 
 
@@ -31,17 +30,27 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / EXAMPLE
 
 
-@pytest.mark.parametrize("name", ["report.html", "report.md"])
+PARTS = {
+    "report.html": (r"(?s)<style>.*?</style>", r"(?s)<script>.*?</script>", r"<h1>.*?</h1>", r"<h2>.*?</h2>",
+                    r"<caption>.*?</caption>", r"(?s)<table>\n<caption>Prompts.*?</table>",
+                    r'(?s)<svg id="clouds".*?</svg>'),
+    "report.md": (r"(?m)^## .*$", r"(?s)^# .*?\n## Verdicts", r"(?s)## Floors.*?\n\n.*?\n\n"),
+}  # fmt: skip
+"""What a reader would miss if it were of an older release; wordings of the methods may be."""
+
+
+@pytest.mark.parametrize("name", PARTS)
 def test_the_report_is_what_the_code_makes_now(written: Path, name: str) -> None:
     """Words are equal; numbers may differ in what another processor's arithmetic makes of the last digit."""
-    kept, now = ((folder / name).read_text(encoding="utf-8") for folder in (ROOT / EXAMPLE, written))
-    kept, now = (LINK.sub("", text) for text in (kept, now))
-    differing = [
-        pair for pair in zip_longest(NUMBER.split(kept), NUMBER.split(now), fillvalue="") if pair[0] != pair[1]
-    ]
-    assert differing == [], "make it again with: make example"
-    for before, after in zip(NUMBER.findall(kept), NUMBER.findall(now), strict=True):
-        assert float(after) == pytest.approx(float(before), rel=0.05, abs=0.3), "make it again with: make example"
+    for part in PARTS[name]:
+        kept, now = (
+            "\n".join(re.findall(part, (folder / name).read_text(encoding="utf-8")))
+            for folder in (ROOT / EXAMPLE, written)
+        )
+        assert kept, part
+        assert NUMBER.split(kept) == NUMBER.split(now), STALE
+        for before, after in zip(NUMBER.findall(kept), NUMBER.findall(now), strict=True):
+            assert float(after) == pytest.approx(float(before), rel=0.05, abs=0.3), STALE
 
 
 def test_the_example_was_made_as_it_says(written: Path) -> None:
