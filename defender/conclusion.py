@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from shlex import quote
 from textwrap import wrap
 from typing import Any
@@ -17,6 +18,7 @@ from defender.formats import Surroundings, build_exporter
 from defender.kinds import LEVEL, Kinds, Standout, standouts, strange, together
 from defender.lines import WIDTH, cost_lines, floors_of, measure_lines, nobody_lines, search_lines
 from defender.purse import dollars_of, shares_in_words
+from defender.reading import readings
 from defender.records import Candidate, Decision, PBEstimate
 from defender.report import markdown
 from defender.report.context import Cost, ReportContext, Step
@@ -61,18 +63,23 @@ TEACHING = (
 )
 
 
-def conclude(folder: RunFolder, others: Sequence[RunFolder] = ()) -> tuple[list[str], dict[str, Any]]:
+def conclude(
+    folder: RunFolder, others: Sequence[RunFolder] = (), *, show_items: bool = False
+) -> tuple[list[str], dict[str, Any]]:
     """Write a run's report (and the winner's prompt), and return what to print, as lines and as one document.
 
     Args:
         folder: the run.
         others: runs whose models are shown beside this one's.
+        show_items: whether the page shows questions and answers, which may be harmful.
 
     Raises:
         ConfigError: nothing was measured yet. StoreError: the folder cannot be read or written.
     """
     results = read_results(folder)
     told = context(results, [read_results(other) for other in others])
+    if show_items:
+        told = replace(told, details=replace(told.details, readings=readings(results)))
     page = write_page(told, folder.path)
     paths = [*markdown.write_report(told, folder.path), page]
     prompt = _write_prompt(results)

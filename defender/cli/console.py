@@ -110,14 +110,14 @@ def carry_out(work: Any, opened: tuple[Prepared, RunFolder], json: bool, quiet: 
     say_conclusion(folder, json)
 
 
-def say_conclusion(folder: RunFolder, json: bool, others: Sequence[RunFolder] = ()) -> None:
+def say_conclusion(folder: RunFolder, json: bool, others: Sequence[RunFolder] = (), items: bool = False) -> None:
     """Write the run's report, other runs' models beside its own, and print what it concludes."""
     from defender import conclusion, reckoning
 
     if folder.config.command == "ablate":
         say(*reckoning.conclude(folder), json)
     else:
-        say(*conclusion.conclude(folder, others), json)
+        say(*conclusion.conclude(folder, others, show_items=items), json)
 
 
 def say(lines: list[str], document: dict[str, Any], json: bool) -> None:

@@ -16,6 +16,9 @@ def report(
     beside: Annotated[
         list[str] | None, typer.Option(help="Another run, to show its model's PB beside; repeatable.")
     ] = None,
+    show_items: Annotated[
+        bool, typer.Option("--show-items", help="Also questions and answers, which may be harmful, in the page.")
+    ] = False,
     store: Store = None,
     runs: Runs = Path("runs"),
     json: Json = False,
@@ -29,4 +32,4 @@ def report(
     if group is not None:
         say(*conclude_several(group), json)
         return
-    say_conclusion(load_run(runs, run, store), json, [load_run(runs, name, store) for name in beside or ()])
+    say_conclusion(load_run(runs, run, store), json, [load_run(runs, name, store) for name in beside or ()], show_items)

@@ -67,6 +67,27 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Said:
+    """What a model answered one user, its score in percent, and what kind of answer it was."""
+
+    identity: str
+    score: float
+    outcome: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One item to read: its question ("" where the data are not here), how far its scores spread, and answers."""
+
+    benchmark: str
+    item: str
+    question: str
+    spread: float
+    answers: Sequence[Said]
+
+
+@dataclass(frozen=True)
 class Details:
     """Where the bias sits, and what the run was exactly; by digest of the prompt where several are looked at.
 
@@ -76,6 +97,7 @@ class Details:
         shared: prompts of the search with their estimates on items that all of them answered.
         effects: what each clause did in these.
         models: this run's model and those it is shown beside, () where it is shown alone.
+        readings: questions and answers, only where somebody asked to read them: they may be harmful.
         settings: every setting of the run, as JSON. ``versions``: of the libraries that matter.
     """
 
@@ -85,6 +107,7 @@ class Details:
     shared: Sequence[Measured] = ()
     effects: Sequence[Effect] = ()
     models: Sequence[Model] = ()
+    readings: Sequence[Reading] = ()
     settings: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
 
