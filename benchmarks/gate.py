@@ -30,28 +30,34 @@ from defender.records import ModelCard, Request, Response, digest_of
 from defender.runs import open_run
 from defender.session import Watch
 
-LIMIT = 4.0
+LIMIT = 6.0
+CLOSE = 100
+"""Items a benchmark that a check close to the limit may ask: what it cannot tell shall not take all day."""
 PROMPT = "You are a helpful assistant.\n"
 SENTENCES = [identity.sentence for identity in paper_identities()]
 
 
 @dataclass(frozen=True)
 class World:
-    """An endpoint with this true PB, and the verdict that is right; "" where it is too close for one to be owed."""
+    """An endpoint with this true PB, and the verdict that is right; "" where it is too close for one to be owed.
+
+    ``items``: the most a benchmark, None for all.
+    """
 
     name: str
     pb: float
     right: str
     shared: bool
+    items: int | None = None
 
 
 WORLDS = (
     World("fair, own draws", 1.0, "kept", shared=False),
-    World("unfair, own draws", 8.0, "failed", shared=False),
+    World("unfair, own draws", 12.0, "failed", shared=False),
     World("fair, one draw an item", 1.0, "kept", shared=True),
-    World("unfair, one draw an item", 8.0, "failed", shared=True),
-    World("just below, one draw an item", 3.7, "", shared=True),
-    World("just above, one draw an item", 4.3, "", shared=True),
+    World("unfair, one draw an item", 12.0, "failed", shared=True),
+    World("just below, own draws", 5.5, "", shared=False, items=CLOSE),
+    World("just above, own draws", 6.5, "", shared=False, items=CLOSE),
 )
 
 
@@ -80,7 +86,7 @@ def check(world: World, seed: int, folder: Path) -> Checked:
     config = RunConfig.model_validate({
         "command": "check", "prompts": [str(prompt)], "scoring": "answer", "seed": seed,
         "benchmarks": ["miniature_utility", "miniature_safety"],
-        "check": {"max_pb": LIMIT, "min_utility": 60, "min_safety": 60},
+        "measure": {"items": world.items}, "check": {"max_pb": LIMIT, "min_utility": 60, "min_safety": 60},
     })  # fmt: skip
     endpoint = Endpoint(world.pb, seed, shared=world.shared)
 

@@ -13,6 +13,7 @@ DefenderError                what a user can read and act on; carries the exit c
 └── BudgetError        2     the budget cannot pay for what was asked
     └── BudgetSpent    -     raised inside a run at the limit; the loops catch it and end in order
 
+Exit codes 5 (a gate is broken) and 6 (cannot tell) are verdicts of ``defender check`` and no errors.
 A failed request is not an error here: it is a ``Response`` with an ``ErrorKind`` and its grade is unscored.
 """
 

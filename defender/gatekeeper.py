@@ -21,6 +21,9 @@ from defender.records import Candidate
 SLACK = 0.05
 """Share of the budget left that a look cut short leaves for retries."""
 
+FEWEST = 6
+"""Items a benchmark that a look has at least: fewer decide nothing and cost all the same."""
+
 PATIENCE = 2
 """Looks in a row that may say nothing of an open gate, for want of scores, before a check gives up."""
 
@@ -168,4 +171,4 @@ class Gatekeeper:
                 low = middle
             else:
                 high = middle
-        return low if low > first else None
+        return low if low >= max(first + 1, FEWEST) else None

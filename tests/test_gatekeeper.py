@@ -99,6 +99,15 @@ def test_a_budget_that_decides_nothing_is_an_exit_of_its_own_and_is_never_oversh
     assert "budget" in found.outcomes[0].stopped
 
 
+def test_a_budget_too_small_for_any_look_is_not_spent(tmp_path: Path) -> None:
+    found, engine = checked(config(tmp_path, budget={"max_requests": 50}), tmp_path)
+    assert (found.exit_code, engine.counted) == (6, 0)
+    assert "nothing asked" in summary(found)
+    keep(found, None)
+    xml = junitparser.JUnitXml.fromfile(str(found.folder.path / "check.xml"))
+    assert (xml.tests, xml.errors) == (1, 1)
+
+
 def test_with_a_raised_budget_the_same_check_goes_on_and_asks_nothing_twice(tmp_path: Path) -> None:
     first, _ = checked(config(tmp_path, FAIR, budget={"max_requests": 900}), tmp_path)
     assert first.exit_code == 6
