@@ -244,6 +244,9 @@ class Store(Protocol):
     def grades(self, candidate: str) -> dict[Cell, Grade]:
         """Return every stored grade of one candidate."""
 
+    def requests(self, candidate: str) -> dict[Cell, str]:
+        """Return the request key of every graded cell of one candidate."""
+
     def spend(self) -> Mapping[str, int]:
         """Return every counter by name.
 

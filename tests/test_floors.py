@@ -52,7 +52,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         *("proof", "equipment", "examination", "calibrating"),
         *("schemas", "serving", "heritage", "ablating", "ablated", "reckoning", "several", "abreast"),
         *("checked", "checking"),
-        *("cli", "__main__"),
+        *("extract", "cli", "__main__"),
     ),
 }
 """From the bottom up. Within a floor a name may import only names to its left; within "rooms" none at all."""
@@ -95,6 +95,7 @@ GUESTS: dict[str, tuple[str, ...]] = {
     "litellm": ("proposers",),
     "sqlalchemy": ("store",),
     "pandas": ("report",),
+    "pyarrow": ("report",),
     "matplotlib": ("report",),
     "jinja2": ("report",),
     "markupsafe": ("report",),

@@ -19,7 +19,12 @@ FORMATS = (
 def export(
     run: RunName,
     format: Annotated[
-        str, typer.Option("--format", "-f", help=f"{FORMATS}; 'all' for every format that can carry the prompt.")
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            help=f"{FORMATS}; 'all' for every format that can carry the prompt; 'parquet' for all cells.",
+        ),
     ] = "text",
     into: Annotated[Path, typer.Option("--into", help="Folder to write to.")] = Path(),
     prompt: Annotated[str | None, typer.Option("--prompt", help="Another prompt of the run than the winner.")] = None,
@@ -28,15 +33,27 @@ def export(
         Path | None,
         typer.Option("--model-template", help="vllm: the served model's folder, or its own chat template."),
     ] = None,
+    responses: Annotated[
+        bool, typer.Option("--responses", help="parquet: with the answers, which may hold harmful text.")
+    ] = False,
     store: Store = None,
     runs: Runs = Path("runs"),
     json: Json = False,
 ) -> None:
     """Write the winning prompt for production, with its provenance."""
     from defender.delivery import deliver
+    from defender.extract import extract
     from defender.runs import load_run
 
-    done = deliver(load_run(runs, run, store), format, into, prompt=prompt, force=force, model_template=model_template)
+    folder = load_run(runs, run, store)
+    if format == "parquet":
+        found = extract(folder, into, responses=responses)
+        if json:
+            print_json({"path": str(found.path), "cells": found.cells})
+        else:
+            typer.echo(f"{'parquet':10} {found.path}  {found.cells} cells")
+        return
+    done = deliver(folder, format, into, prompt=prompt, force=force, model_template=model_template)
     if json:
         files = [{"path": f.path, "format": f.format, "sha256": f.sha256} for f in done.files]
         print_json({"files": files, "refused": dict(done.refused)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
+from itertools import repeat as always
 from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
@@ -126,26 +126,37 @@ class SqlStore:
 
     def grades(self, candidate: str) -> dict[Cell, Grade]:
         """Return every stored grade of one candidate (as named in its cells). Raises StoreError."""
-        columns = [GRADES.c[name] for name in (*Cell._fields[1:], "score", *HOW)]
+        cells, graded, names = self._graded(candidate, "score", *HOW)
+        shared: dict[tuple[Any, ...], Grade] = {}  # a million cells hold few different grades
+        for mark in set(graded):
+            outcome: Any = names[mark[1]]
+            shared[mark] = Grade(mark[0], outcome, names[mark[2]], names[mark[3]])
+        return dict(zip(cells, map(shared.__getitem__, graded), strict=True))
+
+    def requests(self, candidate: str) -> dict[Cell, str]:
+        """Return the request key of every graded cell of one candidate. Raises StoreError."""
+        cells, found, _ = self._graded(candidate, "request")
+        return dict(zip(cells, (key for (key,) in found), strict=True))
+
+    def _graded(self, candidate: str, *wanted: str) -> tuple[Iterator[Cell], list[tuple[Any, ...]], Mapping[int, str]]:
+        """Return the cells of a candidate, what else is wanted of each, and id -> name; by columns: quicker."""
+        columns = [GRADES.c[name] for name in (*Cell._fields[1:], *wanted)]
+        named = [place for place, name in enumerate((*Cell._fields[1:], *wanted)) if name in (*Cell._fields[1:4], *HOW)]
         number = sa.select(NAMES.c.id).where(NAMES.c.text == escaped(candidate)).scalar_subquery()
 
         def work(connection: sa.Connection) -> tuple[list[tuple[Any, ...]], Mapping[int, str]]:
             rows = connection.execute(sa.select(*columns).where(GRADES.c.candidate == number)).all()
             columnwise = list(zip(*rows, strict=True))
-            used = {id_ for place in (0, 1, 2, 5, 6, 7) for id_ in set(columnwise[place])} if rows else set()
-            return columnwise, self._named(connection, used)
+            return columnwise, self._named(
+                connection, {id_ for place in named for id_ in columnwise[place]} if rows else ()
+            )
 
         columnwise, names = self.database.read(work)
         if not columnwise:
-            return {}
+            return iter(()), [], names
         identity, benchmark, item = ([names[id_] for id_ in columnwise[place]] for place in (0, 1, 2))
-        cells = map(Cell._make, zip(repeat(candidate), identity, benchmark, item, columnwise[3], strict=False))
-        shared: dict[tuple[Any, ...], Grade] = {}  # a million cells hold few different grades
-        graded = list(zip(*columnwise[4:], strict=True))
-        for mark in set(graded):
-            outcome: Any = names[mark[1]]
-            shared[mark] = Grade(mark[0], outcome, names[mark[2]], names[mark[3]])
-        return dict(zip(cells, map(shared.__getitem__, graded), strict=True))
+        cells = map(Cell._make, zip(always(candidate), identity, benchmark, item, columnwise[3], strict=False))
+        return cells, list(zip(*columnwise[4:], strict=True)), names
 
     def spend(self) -> Mapping[str, int]:
         """Return the counters. Raises StoreError.

@@ -152,6 +152,12 @@ os.kill(os.getpid(), signal.SIGKILL)
             store.commit(grades=batch)
         assert store.grades(CELL.candidate) == {CELL: RIGHT, other: WRONG}
 
+    def test_a_graded_cell_leads_to_the_request_behind_it(self, tmp_path: Path) -> None:
+        store, other = self.open(tmp_path), CELL._replace(identity="jewish")
+        store.commit([("k", ANSWER)], [(CELL, "k", RIGHT), (other, "l", NOBODY_KNOWS)])
+        assert store.requests(CELL.candidate) == {CELL: "k", other: "l"}
+        assert store.requests("nobody") == {}
+
     def test_grading_again_replaces_the_score(self, tmp_path: Path) -> None:
         store = self.open(tmp_path)
         for grade in (WRONG, Grade(0.25, "graded", "rubric@2")):
