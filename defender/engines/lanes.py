@@ -65,6 +65,7 @@ class Lanes:
     _waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
     _looking: set[asyncio.Task[None]] = field(default_factory=set)
     _gone_at: float = 0.0
+    _called: int = 0
 
     def __post_init__(self) -> None:
         self._weighted = len({lane.server.weight for lane in self.lanes}) > 1
@@ -157,15 +158,24 @@ class Lanes:
                     f"no server of {len(self.lanes)} can be used for {self.patience_s:g} s: {self.seen()}. Check them, "
                     "then run the same command again: what was answered so far is kept."
                 )
+        gone = False
         try:
-            async with asyncio.timeout(left):
+            if left is None:
                 await future
+            else:
+                async with asyncio.timeout(left):
+                    await future
         except TimeoutError:
             self._forget(future)
         except asyncio.CancelledError:
-            self._forget(future)
-            self._wake()
+            gone = True
             raise
+        finally:
+            if future.done() and not future.cancelled():
+                self._called -= 1
+            if gone:  # its turn goes to the next
+                self._forget(future)
+                self._wake()
 
     def _forget(self, future: asyncio.Future[None]) -> None:
         if future in self._waiting:
@@ -173,18 +183,20 @@ class Lanes:
 
     def _wake(self) -> None:
         """Let those who wait try again, as many as there are free places."""
-        places = sum(max(0, lane.pace.limit - lane.open) for lane in self.lanes if not lane.away)
+        if self._waiting:
+            places = sum(max(0, lane.pace.limit - lane.open) for lane in self.lanes if not lane.away)
+            self._call(places - self._called)
+
+    def _wake_all(self) -> None:
+        self._call(len(self._waiting))
+
+    def _call(self, places: int) -> None:
         while self._waiting and places > 0:
             future = self._waiting.popleft()
             if not future.done():
                 future.set_result(None)
+                self._called += 1
                 places -= 1
-
-    def _wake_all(self) -> None:
-        while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(None)
 
     async def _watch(self, lane: Lane) -> None:
         """Look at a server that is away, ever less often, until it is back."""

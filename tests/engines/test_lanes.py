@@ -181,3 +181,15 @@ async def test_one_request_goes_out_once_even_where_two_servers_could_take_it() 
         await ask(engine, range(100))
     asked = [json.loads(body)["messages"][-1]["content"] for body in one.bodies + two.bodies]
     assert sorted(asked) == sorted(f"{number}?" for number in range(100))
+
+
+async def test_a_request_that_is_cancelled_while_it_waits_passes_its_turn_on() -> None:
+    async with fleet(FaultServer(then=slow), max_in_flight=1) as engine:
+        asked = [asyncio.create_task(engine.complete(question(number))) for number in range(30)]
+        await asyncio.sleep(0.01)
+        for task in asked[1::2]:
+            task.cancel()
+        async with asyncio.timeout(20):
+            ended = await asyncio.gather(*asked, return_exceptions=True)
+            assert (await engine.complete(question(99))).error is None
+    assert [end.text for end in ended if isinstance(end, Response)] == [f"You asked: {n}?" for n in range(0, 30, 2)]
