@@ -138,9 +138,9 @@ async def test_a_server_that_comes_back_with_another_model_stays_out(monkeypatch
     monkeypatch.setattr(lanes, "FIRST_LOOK_S", 0.02)
     changed, living = FaultServer(then=on.fails(500)), FaultServer()
     async with fleet(changed, living) as engine:
+        changed.listing = on.says(models("tiny", root="org/other-7b"))
         await ask(engine, range(20))
-        changed.then, changed.listing = on.echoes, on.says(models("tiny", root="org/other-7b"))
-        seen = len(changed.bodies)
+        changed.then, seen = on.echoes, len(changed.bodies)
         await asyncio.sleep(0.2)
         responses = await ask(engine, range(20))
     assert all(response.error is None for response in responses)
