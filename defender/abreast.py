@@ -9,7 +9,7 @@ from typing import Any
 
 from defender.conclusion import conclude
 from defender.errors import IncompleteMatrix
-from defender.records import Comparison, PBEstimate
+from defender.records import Candidate, Comparison, PBEstimate
 from defender.report.tables import markdown_text
 from defender.results import Results
 from defender.several import Group, columns, transfer
@@ -62,8 +62,10 @@ def conclude_several(group: Group) -> tuple[list[str], dict[str, Any]]:
                 lines.append(f"{name}: no verdict: {reason}")
                 continue
             lines += [f"verdict  on {name}: {_words(one)}: {one.reason}" for one in tried[name]]
+    if group.joint:
+        lines = [*_chosen(group.joint, list(found)), *lines]
     page = group.path / PAGE
-    page.write_text(_page(found, tried), encoding="utf-8")
+    page.write_text(_page(group, found, tried), encoding="utf-8")
     lines += ["", *(f"run      {folder.path}" for folder in group.runs), f"report   {page}"]
     document = {
         "models": {name: documents[folder.name] for name, folder in zip(found, group.runs, strict=True)},
@@ -71,6 +73,7 @@ def conclude_several(group: Group) -> tuple[list[str], dict[str, Any]]:
             prompt: {"pb": pb, "model": model, "mean": mean} for prompt, (pb, model, mean) in _spread(found).items()
         },
         "transfer": {name: [asdict(one) for one in verdicts] for name, verdicts in tried.items()},
+        "joint": dict(group.joint),
         "page": str(page),
     }
     return lines, document
@@ -142,9 +145,26 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(map(markdown_text, cells))} |"
 
 
-def _page(found: Mapping[str, Results], tried: Mapping[str, tuple[Comparison, ...]]) -> str:
+def _chosen(joint: Mapping[str, Any], models: list[str]) -> list[str]:
+    """Return what a joint search concluded: the prompt, and what each model says of it on held-out items."""
+    winner = Candidate(**{**joint["winner"], "parts": tuple(map(tuple, joint["winner"]["parts"]))})
+    lines = [f"winner   {winner.name}, by the {joint['by']} PB over the models", f"         {winner.template}", ""]
+    for model in models:
+        said = joint["models"][model]
+        kept = ", ".join(f"{floor} {'kept' if gap <= 0 else 'BROKEN'}" for floor, gap in sorted(said["floors"].items()))
+        lines.append(f"on {model}: PB {said['confirm_pb']:.2f} on held-out items; {kept or 'no floors'}")
+        lines += [
+            f"verdict  {one['verdict']}, against {one['baseline']}: {one['reason']}" for one in said["comparisons"]
+        ]
+    return [*lines, ""]
+
+
+def _page(group: Group, found: Mapping[str, Results], tried: Mapping[str, tuple[Comparison, ...]]) -> str:
     """Return the group's page in markdown."""
     parts = [f"# {len(found)} models, the same prompts on the same items", ""]
+    if group.joint:
+        chosen = filter(None, map(str.strip, _chosen(group.joint, list(found))))
+        parts += [*(f"- {markdown_text(line)}" for line in chosen), ""]
     for part in PARTS:
         head, *rows = _rows(found, part)
         parts += [_row(head), f"|{'---|' * len(head)}"]

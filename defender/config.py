@@ -127,6 +127,7 @@ class RunConfig(Section):
             whole["judge"]["base_url"] = None
         whole["confirm"]["repeats"], whole["measure"]["repeats"] = self.repeats
         whole["search"]["writer"] = self._decisive_writer()
+        del whole["search"]["joint"]  # each model's own search is the same with it and without
         for own in ("ablate", "check"):
             if self.command != own:
                 del whole[own]
@@ -175,6 +176,11 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
         config = RunConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError(_explain(document, overrides, error)) from None
+    if config.search.joint and len(config.models) < 2:
+        raise ConfigError(
+            f"a joint search (by the {config.search.joint} PB) is over several models: give --model more than once, or "
+            "'models' in the run file"
+        )
     for model in config.models or (config.model,):
         _check_model(model)
     if config.store is not None:

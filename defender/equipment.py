@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from defender.build import build_launch
 from defender.engines.vllm_machine import Machine, lacking, survey
 from defender.presets import Preset, filled, presets
 from defender.settings import ModelConfig
+
+NO_VLLM = "vLLM is not here (see 'vllm' below)"
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Outfit:
 def outfits() -> list[Outfit]:
     """Look at every preset."""
     machine = survey()
-    return [Outfit(preset, tuple(_missing(preset, machine))) for preset in presets().values()]
+    return [Outfit(preset, tuple(_missing(preset, replace(machine, trouble=NO_VLLM)))) for preset in presets().values()]
 
 
 def lacks(model: ModelConfig) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import sys
@@ -15,6 +14,7 @@ from defender.build import build_engine
 from defender.catalogue import EDITIONS, build_benchmarks
 from defender.config import RunConfig
 from defender.contracts import Benchmark
+from defender.engines.vllm_machine import survey
 from defender.equipment import lacks, outfits
 from defender.errors import DefenderError
 from defender.judging import Judging
@@ -184,12 +184,13 @@ def _presets() -> Iterator[Finding]:
 
 
 def _optional() -> Iterator[Finding]:
-    if importlib.util.find_spec("vllm"):
-        yield Finding("ok", "vllm", "installed")
+    machine = survey()
+    if machine.vllm is not None:
+        yield Finding("ok", "vllm", f"{machine.vllm}{', for CPUs' if machine.on_cpu else ''}")
     else:
-        yield Finding("optional", "vllm", "not installed; to serve models here: pip install 'defender[vllm]'")
-    if shutil.which("nvidia-smi"):
-        yield Finding("ok", "gpu", "nvidia-smi is there")
+        yield Finding("optional", "vllm", f"to serve models here: {machine.trouble}")
+    if machine.gpus_gib:
+        yield Finding("ok", "gpu", ", ".join(f"{size:.0f} GiB" for size in machine.gpus_gib))
     else:
         yield Finding("optional", "gpu", "no NVIDIA GPU seen; point --base-url at a machine that has one")
     if sys.platform != "linux":

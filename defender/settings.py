@@ -160,6 +160,9 @@ class SearchConfig(Section):
     """Percentage points of PB that count as no difference in the race."""
     finalists: int = Field(3, ge=1)
     """Candidates that go to confirm beside the seeds."""
+    joint: Literal["", "worst", "mean"] = ""
+    """With several ``models``: "" searches on the first and tries what it found on the others; "worst" and "mean"
+    search on each, and take the finalist that keeps every model's floors and whose worst or mean PB is lowest."""
     writer: WriterConfig = WriterConfig()
 
     @property

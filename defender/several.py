@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from defender.build import Prepared, prepare
 from defender.config import RunConfig
 from defender.costs import MS_PER_HOUR, NANO
 from defender.decide import verdicts
 from defender.errors import BudgetError, ConfigError
-from defender.records import Comparison, digest_of
+from defender.jointly import Verdict, judge_all
+from defender.records import Comparison, Trial, digest_of
 from defender.results import Results, read_results
 from defender.runs import CONFIG, RunFolder, load_run, open_run, write_json
 from defender.session import Watch, run_measure, run_search
@@ -34,11 +36,13 @@ class Group:
     Attributes:
         path: the group's folder. ``runs``: one a model.
         searched: whether the first found the prompts that the others were asked.
+        joint: what a joint search concluded, as plain values; {} where none was made.
     """
 
     path: Path
     runs: tuple[RunFolder, ...]
     searched: bool = False
+    joint: Mapping[str, Any] = field(default_factory=dict)
 
 
 def apart(config: RunConfig) -> tuple[RunConfig, ...]:
@@ -72,7 +76,7 @@ def group_path(config: RunConfig, runs: Path, name: str | None) -> Path:
 
 
 async def run_several(config: RunConfig, path: Path, watching: Watching, *, must_exist: bool = False) -> Group:
-    """Measure on each model, or search on the first and measure what it confirmed on each other one's held-out items.
+    """Measure on each model; or search on the first and try what it confirmed on the others; or search jointly.
 
     Args:
         config: with ``models``.
@@ -87,8 +91,10 @@ async def run_several(config: RunConfig, path: Path, watching: Watching, *, must
     first = prepare(configs[0])
     for other in configs[1:]:
         prepare(other)  # what is wrong with a later model is said before the first is paid for
-    searched = config.command == "search"
+    joint = config.search.joint if config.command == "search" else ""
+    searched = config.command == "search" and not joint
     folders: list[RunFolder] = []
+    prepareds: list[Prepared] = []
     for place, one in enumerate(configs):
         spent = [_spend(folder) for folder in folders] + [_spend_of(path, later) for later in configs[place + 1 :]]
         one = one.model_copy(update={"budget": _left(config.budget, spent)})
@@ -98,13 +104,48 @@ async def run_several(config: RunConfig, path: Path, watching: Watching, *, must
             prepared, contents = _transferred(prepared, read_results(folders[0]))
         folder = open_run(prepared.config, path, _name(path, one), contents=contents, must_exist=must_exist)
         folders.append(folder)
+        prepareds.append(prepared)
         with watching(folder) as watch:
-            if searched and not place:
+            if joint or (searched and not place):
                 await run_search(folder, prepared, watch)
             else:
                 await run_measure(folder, prepared, watch)
-        write_json(path / GROUP, {"runs": [done.name for done in folders], "searched": searched})
-    return Group(path, tuple(folders), searched)
+        _keep(group := Group(path, tuple(folders), searched))
+    if joint:
+        runs = {slug(one.config): (folder, one) for folder, one in zip(folders, prepareds, strict=True)}
+        verdict = await judge_all(runs, joint, watching, lambda folder: _afford(folder, config.budget, folders))
+        _keep(group := replace(group, joint=_plain(verdict)))
+    return group
+
+
+def _keep(group: Group) -> None:
+    said = {"runs": [done.name for done in group.runs], "searched": group.searched, "joint": dict(group.joint)}
+    write_json(group.path / GROUP, said)
+
+
+def _afford(folder: RunFolder, budget: BudgetConfig, folders: list[RunFolder]) -> RunFolder:
+    """Return a run that may spend what all of them have left. Raises BudgetError: nothing."""
+    spent = [_spend(other) for other in folders if other.path != folder.path]
+    return replace(folder, config=folder.config.model_copy(update={"budget": _left(budget, spent)}))
+
+
+def _plain(verdict: Verdict) -> dict[str, Any]:
+    """Return what a joint search concluded as plain values."""
+    winner = verdict.winner
+    models = {
+        model: {
+            "search_pb": {one.name: _pb(judged.search[one.id]) for one in verdict.order},
+            "confirm_pb": _pb(judged.confirm[winner.id]),
+            "floors": dict(judged.confirm[winner.id].gaps),
+            "comparisons": [asdict(found) for found in judged.comparisons[winner.id]],
+        }
+        for model, judged in verdict.judged.items()
+    }
+    return {"by": verdict.by, "winner": asdict(winner), "order": [one.name for one in verdict.order], "models": models}
+
+
+def _pb(trial: Trial) -> float | None:
+    return trial.estimate.pb if trial.estimate else None
 
 
 def read_group(runs: Path, name: str) -> Group | None:
@@ -115,7 +156,7 @@ def read_group(runs: Path, name: str) -> Group | None:
     if path is None:
         return None
     said = json.loads((path / GROUP).read_text(encoding="utf-8"))
-    return Group(path, tuple(load_run(path, run) for run in said["runs"]), said["searched"])
+    return Group(path, tuple(load_run(path, run) for run in said["runs"]), said["searched"], said["joint"])
 
 
 def transfer(results: Results, runs: int) -> tuple[Comparison, ...]:

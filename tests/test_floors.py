@@ -50,7 +50,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         *("build", "seal", "workplace", "session", "progress", "results", "drawn", "planning", "planned", "lines"),
         *("delivery", "answer", "notes", "reading", "findings", "conclusion"),
         *("proof", "equipment", "examination", "calibrating"),
-        *("schemas", "serving", "heritage", "ablating", "ablated", "reckoning", "several", "abreast"),
+        *("schemas", "serving", "heritage", "ablating", "ablated", "reckoning", "jointly", "several", "abreast"),
         *("checked", "checking"),
         *("extract", "cli", "__main__"),
     ),

@@ -141,7 +141,7 @@ def test_serve_prints_the_address_stays_until_ctrl_c_and_runs_share_it(here: Her
     url = serving.stdout.readline().strip()
     [record] = here.servers()
     assert url == record.url
-    code, _, said = here.run("measure", "--vllm", "tiny", *FEW, "--run", "one")
+    code, _, said = here.run("measure", "--vllm", "tiny", *FEW, "--run", "one", "--progress")
     assert code == 0, said
     assert f"using the vLLM server that runs at {url}" in said
     assert here.servers() == [record]

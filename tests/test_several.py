@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from defender.abreast import conclude_several
 from defender.config import RunConfig, load_config
 from defender.errors import BudgetError, ConfigError
 from defender.results import read_results
-from defender.runs import RunFolder
+from defender.runs import RunFolder, load_run
 from defender.session import Watch
 from defender.several import apart, read_group, run_several
 from tests.engines.fault_server import FaultServer, models, says
@@ -113,6 +114,53 @@ async def test_what_was_found_on_the_first_is_tried_on_the_held_out_items_of_the
     assert any("found on embedded, tried on the held-out items of the others" in line for line in lines)
 
 
+JOINT = {
+    "command": "search", "space": "paper", "search.items": 3, "search.candidates": 5, "search.finalists": 2,
+    "confirm.items": 3, "floors.utility": "0", "floors.safety": "0", "seed": 3,
+    "benchmarks": ["miniature_utility", "miniature_safety"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("by", ["worst", "mean"])
+async def test_a_joint_search_takes_the_finalist_that_suits_every_model(tmp_path: Path, by: str) -> None:
+    async with server("m1") as other:
+        asked = {"models": ["embedded", {"name": "m1", "base_url": other.base_url}], "search.joint": by}
+        group = await run_several(load_config(None, {**JOINT, **asked}), tmp_path / "one", unseen)
+        paid = len(other.bodies)
+        again = await run_several(load_config(None, {**JOINT, **asked}), tmp_path / "one", unseen)
+        assert again.joint == group.joint
+        assert len(other.bodies) == paid, "nothing is asked twice"
+    lines, document = conclude_several(group)
+    joint = document["joint"]
+    assert joint["by"] == by
+    assert set(joint["models"]) == {"embedded", "m1"}
+    over = max if by == "worst" else fmean
+    found = {name: over([said["search_pb"][name] for said in joint["models"].values()]) for name in joint["order"]}
+    assert list(found) == sorted(found, key=lambda name: found[name])
+    assert lines[0] == f"winner   {joint['winner']['label']}, by the {by} PB over the models"
+    for said in joint["models"].values():
+        assert all(gap <= 0 for gap in said["floors"].values())
+        assert said["comparisons"]
+    read = read_group(tmp_path, "one")
+    assert read is not None
+    assert conclude_several(read)[0] == lines
+
+
+async def test_a_joint_search_never_spends_more_than_one_budget(tmp_path: Path) -> None:
+    async with server("m1") as other:
+        asked = {"models": ["embedded", {"name": "m1", "base_url": other.base_url}], "search.joint": "worst"}
+        free = await run_several(load_config(None, {**JOINT, **asked}), tmp_path / "free", unseen)
+        needed = sum(read_results(folder).spend["reserved"] for folder in free.runs)
+        names = [folder.name.replace("free", "short") for folder in free.runs]
+        for limit in (needed // 2, needed - 200, needed - 3):
+            short = load_config(None, {**JOINT, **asked, "budget.max_requests": limit})
+            with suppress(BudgetError):
+                await run_several(short, tmp_path / "short", unseen)
+            begun = [name for name in names if (tmp_path / "short" / name / "run.db").exists()]
+            spent = sum(read_results(load_run(tmp_path / "short", name)).spend["reserved"] for name in begun)
+            assert 0 < spent <= limit
+
+
 def test_a_model_that_is_named_twice_is_refused() -> None:
     config = load_config(None, {"models": ["embedded", "embedded"]})
     with pytest.raises(ConfigError, match="embedded is named twice"):
@@ -133,6 +181,11 @@ def test_models_take_presets_and_what_the_model_section_says_of_all() -> None:
             None, {"model.name": "llama-3.1-8b", "model.max_tokens": 64, "benchmarks": ["mmlu", "do_not_answer"]}
         ).decisive()
     )
+
+
+def test_a_joint_search_of_one_model_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"by the worst PB.* is over several models"):
+        load_config(None, {"search.joint": "worst", "models": ["embedded"]})
 
 
 @pytest.mark.parametrize("entry", [7, {"name": "tiny"}, {"nmae": "tiny"}])

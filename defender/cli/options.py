@@ -41,6 +41,9 @@ AnswerTokens = Annotated[
 Strategy = Annotated[
     str | None, typer.Option("--strategy", help="race (default); to compare: random, seeds, tpe, gepa, mipro, copro.")
 ]
+Joint = Annotated[
+    str | None, typer.Option("--joint", help="With several --model: one prompt for all, by their 'worst' or 'mean' PB.")
+]
 MaxRequests = Annotated[int | None, typer.Option("--max-requests", help="Budget of wire requests, retries included.")]
 MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Budget of tokens, prompts and answers.")]
 MaxUsd = Annotated[float | None, typer.Option("--max-usd", help="Budget in dollars, by the run file's price table.")]

@@ -135,7 +135,8 @@ class Launch:
     def digest(self) -> str:
         """Return what two launches share exactly when one server can stand for both."""
         local = replace(self, host="127.0.0.1")
-        asked = [self.served_name, self.commit, self.decisive(), local.words(0), dict(self.env), self.python]
+        files = self.commit if self.folder else ""  # a hub model's commit is known only once it was downloaded
+        asked = [self.served_name, files, self.decisive(), local.words(0), dict(self.env), self.python]
         return digest_of(asked)[:16]
 
     def words(self, port: int) -> list[str]:

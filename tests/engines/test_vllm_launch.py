@@ -56,10 +56,12 @@ def test_a_folder_that_looks_like_a_hub_id_is_the_folder(tmp_path: Path, monkeyp
 def test_the_commit_of_a_hub_model_is_read_from_the_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     assert Launch(LLAMA, revision="main").commit == "main", "not downloaded yet"
+    before = Launch(LLAMA).digest()
     refs = tmp_path / "models--meta-llama--Llama-3.1-8B-Instruct" / "refs"
     refs.mkdir(parents=True)
     (refs / "main").write_text("0e9e39f2")
     assert Launch(LLAMA).commit == Launch(LLAMA, revision="main").commit == "0e9e39f2"
+    assert Launch(LLAMA).digest() == before, "a server that downloaded its model is the one that was asked for"
     assert Launch(LLAMA, revision="abc").commit == "abc"
 
 

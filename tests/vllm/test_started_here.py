@@ -79,7 +79,7 @@ def here(tmp_path: Path) -> Here:
 
 
 def test_a_run_starts_its_server_measures_and_leaves_it_to_another_user_who_is_killed(here: Here) -> None:
-    measuring = here.begin("measure", "--config", here.config, *FEW, "--run", "own")
+    measuring = here.begin("measure", "--config", here.config, *FEW, "--run", "own", "--progress")
     log = here.folder / "runs" / "own" / "vllm.log"
     assert waited(log.exists), measuring.communicate()
     serving = here.begin("serve", "--config", here.config)
