@@ -286,8 +286,8 @@ class Queue(Protocol):
     def lease(self, worker: str, most: int, seconds: float) -> Sequence[Errand]:
         """Return up to ``most`` errands that are the worker's for ``seconds``."""
 
-    def renew(self, worker: str, seconds: float) -> None:
-        """Keep what the worker holds for ``seconds`` more, and say that it is there."""
+    def renew(self, worker: str, keys: Sequence[str], seconds: float) -> Sequence[str]:
+        """Say that the worker is there; keep these for ``seconds`` more, and return which of them it still holds."""
 
     def refuse(self, keys: Sequence[str], why: str) -> None:
         """Say that nobody may ask these."""

@@ -54,6 +54,10 @@ class _Bill:
         """Say what came of it."""
         self.used = actual(response, self.worst, self.till.price)
 
+    def void(self) -> None:
+        """Take the whole reservation back: the attempt was never sent."""
+        self.used = Cost()
+
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -183,7 +187,7 @@ class Ledger:
         self._open -= 1
         self._forget(worst)
         if used is not None and used != worst:
-            back = Cost(0, used.tokens - worst.tokens, used.nanousd - worst.nanousd)
+            back = _plus(used, worst, -1)
             self._spent.update(_amounts(MODEL, back))
             self.journal.count(_amounts(payer, back))
         self._mark()

@@ -7,16 +7,20 @@ to run out; nothing is asked again but what was in flight then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import TypeVar
 
-from defender.contracts import Engine, Queue
+from defender.contracts import Bill, Engine, Queue
 from defender.errands import Errand, Presence
 from defender.errors import BudgetSpent, DefenderError
 from defender.journal import Journal
+from defender.ledger import Till
+from defender.records import Request
 
 LEASE_S = 30.0
 """How long an errand stays with a worker that says nothing any more."""
@@ -44,6 +48,62 @@ class Patience:
     owner: float = WAIT_S
 
 
+class LeaseLost(BudgetSpent):
+    """An errand is no longer this worker's to ask; nothing was sent or paid."""
+
+
+class Leases:
+    """Until when errands are certainly a worker's, by its own clock: counted from before it asked for them."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    @property
+    def keys(self) -> list[str]:
+        """The errands at hand."""
+        return list(self._until)
+
+    def take(self, keys: Iterable[str], until: float) -> None:
+        """Note what was leased."""
+        self._until.update(dict.fromkeys(keys, until))
+
+    def renew(self, asked: Iterable[str], kept: Iterable[str], until: float) -> None:
+        """Note what of the errands asked for is still held; the others are another's, or done."""
+        held = set(kept)
+        for key in asked:
+            if key in self._until:
+                self._until[key] = until if key in held else 0.0
+
+    def drop(self, key: str) -> None:
+        """An errand is at hand no longer."""
+        self._until.pop(key, None)
+
+    def hold(self, key: str) -> bool:
+        """Tell whether a request may be asked now: an errand that is still ours, or the engine's own."""
+        return time.monotonic() < self._until.get(key, inf)
+
+
+@dataclass(frozen=True)
+class WhileHeld:
+    """A ``Meter`` that pays only for errands that are still the worker's when they have been paid for.
+
+    A worker that was cut off from the database may be granted what it asked for after others have taken over.
+    """
+
+    till: Till
+    leases: Leases
+    key: Callable[[Request], str]
+
+    @asynccontextmanager
+    async def admit(self, request: Request, size: int = 0) -> AsyncIterator[Bill]:
+        """Pay for one attempt; see ``Meter``. Raises LeaseLost."""
+        async with self.till.admit(request, size) as bill:
+            if not self.leases.hold(self.key(request)):
+                bill.void()
+                raise LeaseLost("others have taken it over")
+            yield bill
+
+
 @dataclass
 class Worker:
     """Answers the errands of one run until its owner ends.
@@ -53,10 +113,11 @@ class Worker:
         queue: where errands come from.
         engine: who answers; started, its card the run's.
         journal: where answers are kept; writes to the run's store.
-        in_flight: requests awaiting the engine at once.
+        in_flight: requests the engine takes at once; it says no to more itself, and they wait there.
         patience: how long what is waited for.
         hold: told, before errands are asked, which part of the budget they may not be paid from.
         tell: told in words what happens.
+        leases: what is at hand; the engine's meter may know them (``WhileHeld``).
         answered: responses kept so far.
     """
 
@@ -68,6 +129,7 @@ class Worker:
     patience: Patience = field(default_factory=Patience)
     hold: Callable[[int], None] = lambda _requests: None
     tell: Callable[[str], None] = lambda _words: None
+    leases: Leases = field(default_factory=Leases)
     answered: int = 0
     _flying: set[asyncio.Task[None]] = field(default_factory=set)
     _landed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -103,13 +165,16 @@ class Worker:
         pause = FIRST_LOOK_S
         while self._end is None:
             self._landed.clear()
-            room = self.in_flight - len(self._flying)
+            # Half as many again wait at hand, so that the engine never waits for the queue.
+            room = self.in_flight + self.in_flight // 2 - len(self._flying)
             if room >= max(1, self.in_flight // 4) and not self._alone:
+                begun = time.monotonic()
                 try:
                     errands = await _aside(partial(self.queue.lease, self.name, room, self.patience.lease))
                 except DefenderError as reason:
                     self.stop(reason)
                     return
+                self.leases.take((errand.key for errand in errands), begun + self.patience.lease)
                 self._set_out(errands)
                 pause = FIRST_LOOK_S if errands else min(LONGEST_LOOK_S, 2 * pause)
             with suppress(TimeoutError):  # something lands, or it is time to look again
@@ -132,9 +197,13 @@ class Worker:
         if self._end is not None:
             return  # given back at the end
         try:
+            if not self.leases.hold(errand.key):
+                return
             response = await self.engine.complete(errand.request)
             await self.journal.append(errand.key, response)
             self.answered += 1
+        except LeaseLost:
+            return
         except BudgetSpent as spent:
             try:
                 await _aside(partial(self.queue.refuse, [errand.key], str(spent)))
@@ -142,12 +211,16 @@ class Worker:
                 self.stop(reason)
         except DefenderError as reason:
             self.stop(reason)
+        finally:
+            self.leases.drop(errand.key)
 
     async def _beat(self) -> None:
         """Renew the leases, and see whether the owner is there."""
         while True:
+            begun, keys = time.monotonic(), self.leases.keys
             try:
-                await _aside(partial(self.queue.renew, self.name, self.patience.lease))
+                kept = await _aside(partial(self.queue.renew, self.name, keys, self.patience.lease))
+                self.leases.renew(keys, kept, begun + self.patience.lease)
                 self._look(await _aside(self.queue.owner))
             except DefenderError as reason:
                 self.stop(reason)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,14 +17,14 @@ from defender.address import Address
 from defender.build import build_engine, in_flight
 from defender.config import RunConfig, restore_config
 from defender.contracts import Engine, Meter
-from defender.errors import ConfigError, ResumeRefused
+from defender.errors import ConfigError, ResumeRefused, StoreError
 from defender.journal import Journal
 from defender.ledger import Ledger
 from defender.purse import limits_of, prices_of
 from defender.runs import RunFolder
 from defender.seal import card_in_words
 from defender.sharing import Shared
-from defender.working import LEASE_S, WAIT_S, Patience, Worker
+from defender.working import LEASE_S, WAIT_S, Leases, Patience, WhileHeld, Worker
 
 if TYPE_CHECKING:
     from defender.store import SqlStore
@@ -49,15 +50,18 @@ def open_store(folder: RunFolder) -> SqlStore:
     store = SqlStore(folder.database)
     if folder.server is None:
         return store
+    from defender.store.queue import SqlQueue
+
     try:
-        begun = store.notes(BEGUN).get("run")
-        if begun is None:
-            store.note(BEGUN, "run", {"digest": folder.digest})
-        elif begun["digest"] != folder.digest:
+        begun, now = store.notes(BEGUN).get("run"), {"digest": folder.digest, "workers": folder.config.speed.workers}
+        if begun is not None and begun["digest"] != folder.digest:
             raise ResumeRefused(
                 f"{folder.server} holds a run of that name with another configuration (digest "
                 f"{str(begun['digest'])[:12]}, this one's is {folder.digest[:12]}); name this one otherwise with --run"
             )
+        if begun != now:
+            store.note(BEGUN, "run", now)
+        SqlQueue(store.database).announce()  # before anything else: a worker that looks now sees no ended run
     except BaseException:
         store.close()
         raise
@@ -113,23 +117,21 @@ async def join(
         StoreError: no such run, or its database was lost for too long. ConfigError: the run takes no workers.
         EngineDown: the worker's own endpoint. ResumeRefused: it serves another model than the run measures.
     """
-    from defender.store import SqlStore
     from defender.store.queue import SqlQueue
-    from defender.store.server import ServerDatabase
 
-    store = SqlStore(address, database=ServerDatabase(address, "worker"))
+    store, config, card = await _begun(address, brings, tell)
     try:
-        config, card = _told(store, address, brings)
         async with Journal(store) as journal:
             # The time at work is counted by whoever leads the run: here the clock stands still.
             ledger = Ledger(journal, store.spend(), limits_of(config), clock=lambda: 0.0)
-            engine = make_engine(config, ledger.till("model", prices_of(config)["model"]))
+            leases, till = Leases(), ledger.till("model", prices_of(config)["model"])
+            engine = make_engine(config, WhileHeld(till, leases, lambda asked: asked.key(card["fingerprint"])))
             try:
                 await engine.start()
                 _same_model(card, engine)
                 worker = Worker(
                     worker_name(), SqlQueue(store.database), engine, journal, in_flight(config),
-                    Patience(brings.lease, brings.wait), ledger.hold, tell,
+                    Patience(brings.lease, brings.wait), ledger.hold, tell, leases,
                 )  # fmt: skip
                 tell(f"joined {address}: {card_in_words(card)}, {worker.in_flight} in flight")
                 with _interrupting(worker):
@@ -146,11 +148,43 @@ def worker_name() -> str:
     return f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
 
 
-def _told(store: SqlStore, address: Address, brings: Joining) -> tuple[RunConfig, dict[str, Any]]:
-    """Return the run's configuration with the worker's own endpoint, and the card of the run's model."""
+async def _begun(
+    address: Address, brings: Joining, tell: Callable[[str], None]
+) -> tuple[SqlStore, RunConfig, dict[str, Any]]:
+    """Open the run and read what a worker is told; one that has not begun yet is waited for."""
+    from defender.store import SqlStore
+    from defender.store.server import ServerDatabase
+
+    until = time.monotonic() + brings.wait
+    said = False
+    while True:
+        late = time.monotonic() > until
+        database = ServerDatabase(address, "worker")
+        try:
+            if late or database.found():
+                store = SqlStore(address, database=database)
+                if (told := _told(store, address, brings)) is not None:
+                    return store, *told
+                if late:
+                    raise StoreError(f"{address} did not begin within {brings.wait:.0f} s; start it, then join again")
+        except BaseException:
+            database.close()
+            raise
+        database.close()
+        if not said:
+            tell(f"waiting up to {brings.wait:.0f} s for {address} to begin")
+            said = True
+        await asyncio.sleep(1.0)
+
+
+def _told(store: SqlStore, address: Address, brings: Joining) -> tuple[RunConfig, dict[str, Any]] | None:
+    """Return the run's configuration with the worker's own endpoint, and the model's card; None before it begins."""
+    begun = store.notes(BEGUN).get("run")
+    if begun is not None and begun["workers"] == "none":
+        raise ConfigError(f"{address} takes no workers; start it with --workers join")
     joining, card = store.notes(JOINING).get("run"), store.notes("card").get("model")
-    if joining is None or card is None:
-        raise ConfigError(f"{address} takes no workers; start it with --workers join, or wait until it has begun")
+    if begun is None or joining is None or card is None:
+        return None
     config = restore_config(joining["config"])
     own: dict[str, Any] = {"base_url": brings.base_url, "name": brings.model, "api_key_env": brings.api_key_env}
     model = {key: value for key, value in own.items() if value is not None}

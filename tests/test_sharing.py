@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +23,7 @@ from defender.records import ModelCard, Request, Response, Sampling
 from defender.sharing import Shared
 from defender.store import SqlStore
 from defender.store.queue import SqlQueue
-from defender.working import Patience, Worker
+from defender.working import LeaseLost, Leases, Patience, WhileHeld, Worker
 from tests.postgres import Postgres
 
 CARD = ModelCard("scripted", server="defender")
@@ -150,3 +151,21 @@ async def test_a_worker_that_is_stopped_finishes_what_it_asked_and_gives_back_th
         assert set(at.asked.values()) == {1}
         await at.shared.close()
         assert await asyncio.wait_for(other, 20) == "the run has ended"
+
+
+async def test_what_others_took_over_while_a_worker_could_not_pay_is_neither_asked_nor_paid_for(
+    postgres: Postgres,
+) -> None:
+    async with bench(postgres, alike) as at:
+        leases, journal = Leases(), at.worker("a").journal
+        ledger = Ledger(journal, {}, Limits(5))
+        meter = WhileHeld(ledger.till("model", None), leases, lambda request: request.key(CARD.fingerprint))
+        engine, request = Scripted(alike, CARD, meter), REQUESTS[0]
+        key = request.key(CARD.fingerprint)
+        leases.take([key], time.monotonic() + 60.0)
+        assert (await engine.complete(request)).text == alike(request)
+        leases.renew([key], [], time.monotonic() + 60.0)
+        with pytest.raises(LeaseLost):
+            await engine.complete(request)
+        await journal.flush()
+        assert at.store.spend()["reserved"] == ledger.spent == 1

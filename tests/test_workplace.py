@@ -20,14 +20,14 @@ from defender.errors import ConfigError, ResumeRefused
 from defender.records import ModelCard, Request, Response
 from defender.results import read_results
 from defender.runs import RunFolder, open_run
-from defender.session import Watch, run_search
+from defender.session import Watch, run_measure, run_search
 from defender.settings import BudgetConfig, SpeedConfig
 from defender.workplace import Joining, join
 from tests.postgres import Postgres
-from tests.stored_run import searched, settings, world
+from tests.stored_run import measured, searched, settings, world
 
 CARD = ModelCard("scripted", server="defender")
-QUICK = Joining(in_flight=8, lease=2.0, wait=30.0)
+QUICK = Joining(in_flight=32, lease=2.0, wait=30.0)
 
 
 @pytest.fixture
@@ -65,15 +65,8 @@ def led(url: str, folder: Path, local: bool = False, requests: int | None = None
 
 
 async def begun(address: Address, counting: Counting, who: str, said: list[str]) -> tuple[int, str]:
-    """Join as soon as the run has begun."""
-    for _ in range(200):
-        try:
-            return await join(address, QUICK, said.append, counting.engine(who))
-        except Exception as error:
-            if "no run at" not in str(error) and "takes no workers" not in str(error):
-                raise
-            await asyncio.sleep(0.1)
-    raise AssertionError("the run never began")
+    """Join, also before the run has begun."""
+    return await join(address, QUICK, said.append, counting.engine(who))
 
 
 @pytest.mark.parametrize("local", [False, True], ids=["workers only", "and this machine"])
@@ -116,25 +109,25 @@ async def test_workers_share_one_budget_that_is_never_overshot_and_confirm_is_pa
 
 
 async def test_a_worker_that_serves_another_model_is_refused_with_both_shown(tmp_path: Path, url: str) -> None:
-    config = led(url, tmp_path, local=True)
+    config = led(url, tmp_path, local=True).model_copy(update={"command": "measure"})
     counting = Counting(config)
     folder = open_run(config, tmp_path, "one")
-    await run_search(folder, prepare(config), Watch(), counting.engine("owner"))
+    await run_measure(folder, prepare(config), Watch(), counting.engine("owner"))
     other = counting.engine("w", ModelCard("other", server="defender"))
     with pytest.raises(ResumeRefused, match=r"model scripted, server defender.*got model other, server defender"):
         await join(address_of(url, "one"), QUICK, print, other)
 
 
 async def test_a_run_that_takes_no_workers_says_so(tmp_path: Path, url: str) -> None:
-    config = settings(tmp_path).model_copy(update={"store": url})
-    await asyncio.to_thread(searched, config, tmp_path)
+    config = settings(tmp_path, command="measure").model_copy(update={"store": url})
+    await asyncio.to_thread(measured, config, tmp_path)
     with pytest.raises(ConfigError, match="takes no workers; start it with --workers join"):
         await join(address_of(url, "one"), QUICK, print, Counting(config).engine("w"))
 
 
 async def test_a_worker_whose_run_has_ended_ends_in_order(tmp_path: Path, url: str) -> None:
-    config = led(url, tmp_path, local=True)
+    config = led(url, tmp_path, local=True).model_copy(update={"command": "measure"})
     counting = Counting(config)
     folder: RunFolder = open_run(config, tmp_path, "one")
-    await run_search(folder, prepare(config), Watch(), counting.engine("owner"))
+    await run_measure(folder, prepare(config), Watch(), counting.engine("owner"))
     assert await join(address_of(url, "one"), QUICK, print, counting.engine("w")) == (0, "the run has ended")

@@ -18,7 +18,10 @@ from defender.store.schema import ERRANDS, PRESENCES, RESPONSES, packed_request,
 
 OWNER = "owner"
 _NOW: sa.ColumnElement[float] = sa.literal_column("extract(epoch FROM clock_timestamp())::float8", sa.Double)
-_FREE = sa.and_(~ERRANDS.c.done, sa.or_(ERRANDS.c.holder.is_(None), ERRANDS.c.until < _NOW))
+# While the server was down nobody could renew: leases go on for their length after it has started.
+_UP: sa.ColumnElement[float] = sa.literal_column("extract(epoch FROM pg_postmaster_start_time())::float8", sa.Double)
+_ENDS = sa.func.greatest(ERRANDS.c.until, _UP + ERRANDS.c.lease)
+_FREE = sa.and_(~ERRANDS.c.done, sa.or_(ERRANDS.c.holder.is_(None), _ENDS < _NOW))
 
 
 class SqlQueue:
@@ -67,7 +70,7 @@ class SqlQueue:
         mine = (
             sa.update(ERRANDS)
             .where(ERRANDS.c.key.in_(first))
-            .values(holder=worker, until=_NOW + seconds, leases=ERRANDS.c.leases + 1)
+            .values(holder=worker, until=_NOW + seconds, lease=seconds, leases=ERRANDS.c.leases + 1)
             .returning(ERRANDS.c.place, ERRANDS.c.key, ERRANDS.c.body, ERRANDS.c.held, ERRANDS.c.leases)
         )
 
@@ -82,15 +85,16 @@ class SqlQueue:
 
         return self._database.write(work)
 
-    def renew(self, worker: str, seconds: float) -> None:
-        """Keep what the worker holds, and say that it is there. Raises StoreError."""
-        held = (ERRANDS.c.holder == worker) & ~ERRANDS.c.done
+    def renew(self, worker: str, keys: Sequence[str], seconds: float) -> Sequence[str]:
+        """Say that the worker is there, and keep what it still holds of these. Raises StoreError."""
+        held = (ERRANDS.c.holder == worker) & ~ERRANDS.c.done & ERRANDS.c.key.in_(keys)
+        kept = sa.update(ERRANDS).where(held).values(until=_NOW + seconds, lease=seconds).returning(ERRANDS.c.key)
 
-        def work(connection: sa.Connection) -> None:
-            connection.execute(sa.update(ERRANDS).where(held).values(until=_NOW + seconds))
+        def work(connection: sa.Connection) -> list[str]:
             _seen(connection, worker, ended=False)
+            return list(connection.scalars(kept)) if keys else []
 
-        self._database.write(work)
+        return self._database.write(work)
 
     def refuse(self, keys: Sequence[str], why: str) -> None:
         """Say that nobody may ask these. Raises StoreError."""

@@ -66,6 +66,7 @@ ERRANDS = sa.Table(
     sa.Column("held", sa.BigInteger, nullable=False),
     sa.Column("holder", sa.Text),
     sa.Column("until", sa.Double),
+    sa.Column("lease", sa.Double),
     sa.Column("leases", sa.Integer, nullable=False, server_default="0"),
     sa.Column("done", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("refusal", sa.Text),

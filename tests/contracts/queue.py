@@ -55,9 +55,18 @@ class QueueContract(ABC):
         queue.exchange([], ERRANDS[:2])
         queue.lease("dead", 1, SHORT)
         queue.lease("alive", 1, SHORT)
-        queue.renew("alive", LONG)
+        assert list(queue.renew("alive", ["k0", "k1"], LONG)) == ["k1"]
         time.sleep(2 * SHORT)
         assert list(queue.lease("other", 9, LONG)) == ERRANDS[:1]
+        assert list(queue.renew("dead", ["k0"], LONG)) == [], "it is another's now"
+
+    def test_what_a_worker_does_not_name_is_not_kept_for_it(self) -> None:
+        queue, _ = self.open()
+        queue.exchange([], ERRANDS[:2])
+        queue.lease("a", 9, SHORT)
+        queue.renew("a", ["k0"], LONG)
+        time.sleep(2 * SHORT)
+        assert list(queue.lease("b", 9, LONG)) == ERRANDS[1:2]
 
     def test_what_was_answered_by_one_whose_lease_ended_is_not_leased_again(self) -> None:
         queue, store = self.open()
@@ -103,8 +112,8 @@ class QueueContract(ABC):
         ended = queue.owner()
         assert ended is not None
         assert ended.ended
-        queue.renew("a", LONG)
-        queue.renew("b", LONG)
+        queue.renew("a", [], LONG)
+        queue.renew("b", [], LONG)
         assert queue.workers(LONG) == 2
         queue.release("a")
         assert queue.workers(LONG) == 1
