@@ -237,6 +237,15 @@ def summary(lines: Sequence[Line], repetitions: int) -> str:
         told.append(
             f"fewer: least coverage {100 * least.covered:.1f} +-{error:.1f} % ({least.world}, {least.items} items)"
         )
+    for some, what in ((large, f"{LARGE} items and more"), (small, "fewer items")):
+        if some:
+            held = [100 * one.difference_covered for one in some]
+            claims = max(some, key=lambda one: one.false_claims)
+            told.append(
+                f"differences, {what}: coverage {min(held):.1f} to {max(held):.1f} %, mean {np.mean(held):.1f} %; most "
+                f"false claims {100 * claims.false_claims:.1f} % ({claims.world}, {claims.items}), each "
+                f"+-{math.sqrt(2) * error:.1f} %"
+            )
     return "\n".join(told)
 
 
