@@ -61,6 +61,7 @@ class Outcome:
     world: World
     result: SearchResult | None
     dropped: frozenset[int]
+    stayed: frozenset[int]
     finalists: tuple[int, ...]
     search: int
     confirm: int
@@ -79,6 +80,11 @@ class Outcome:
     def dropped_near(self) -> bool:
         """One within ``NEAR`` of it was."""
         return any(self.world.near_C[who] for who in self.dropped)
+
+    @property
+    def left(self) -> bool:
+        """All within ``NEAR`` of the best left before the last block, dropped or passed over."""
+        return not any(self.world.near_C[who] for who in self.stayed)
 
     @property
     def lost(self) -> bool:
@@ -120,9 +126,11 @@ def searched(kind: Kind, seed: int, items: int) -> Outcome:
         result: SearchResult | None = asyncio.run(search.run())
     except NothingFeasible:
         result = None
+    last = len(settings.blocks) - 1
     said = [(PLACE[str(line["candidate"])], line["action"], line["block"]) for line in store.kept["decision"].values()]
     return Outcome(
         world, result, frozenset(who for who, action, block in said if action == "dropped" and block != -1),
+        frozenset(who for who, action, block in said if action == "finished" and block == last),
         tuple(who for who, action, _ in said if action == "finalist"),
         measurer.spent("search"), measurer.spent("confirm"),
     )  # fmt: skip
@@ -141,8 +149,8 @@ def planted(kind: Kind, seeds: range, items: int) -> None:
     ours = [one.pb for one in found]
     same, own = ([float(world.pb_C[world.paper_pick(alone)]) for world in worlds] for alone in (kind.alone, 1.0))
     missed = [sum(pb > w.best + NEAR for pb, w in zip(picks, worlds, strict=True)) for picks in (ours, own)]
-    dropped, near, lost = (
-        sum(getattr(one, what) for one in found) for what in ("dropped_best", "dropped_near", "lost")
+    dropped, near, left, lost = (
+        sum(getattr(one, what) for one in found) for what in ("dropped_best", "dropped_near", "left", "lost")
     )
     print(f"\n{kind.name}: {runs} worlds, best true PB {mean([world.best for world in worlds])}")
     print(
@@ -150,8 +158,12 @@ def planted(kind: Kind, seeds: range, items: int) -> None:
         f"{mean([len(one.dropped) for one in found])} dropped a run"
     )
     print(
-        f"      with ranks: no finalist within {NEAR} of the best in {lost} of {runs}, not the winner in {missed[0]}; "
-        f"not the pick of the paper's procedure in {missed[1]}"
+        f"      with the cuts: all within {NEAR} of it left before the last block in {left} of {runs}; "
+        f"{mean([len(one.stayed) for one in found])} stayed to the end"
+    )
+    print(
+        f"      no finalist within {NEAR} of the best in {lost} of {runs}, not the "
+        f"winner in {missed[0]}; not the pick of the paper's procedure in {missed[1]}"
     )
     print(
         f"  (b) requests: {spent:,.0f} a search, {total:,.0f} with confirm; all at the paper's size {whole:,}: "

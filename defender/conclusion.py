@@ -214,14 +214,16 @@ def _writing(results: Results) -> dict[str, str]:
 def _race(search: SearchConfig) -> str:
     said = (
         f"up to {search.candidates} candidates, {search.generation} side by side, {search.items} items a benchmark at "
-        f"most, in blocks of relative sizes {', '.join(map(str, search.blocks))}; a candidate within {search.margin:g} "
-        f"of the best PB is dropped with a chance of at most {100 * search.alpha:g} % over all its looks (paired on "
-        "items, Bonferroni over looks, rivals and floors)"
+        f"most, in blocks of relative sizes {', '.join(map(str, search.blocks))}; whoever is shown to be worse than a "
+        f"rival by more than {search.margin:g} or to miss a floor is dropped (paired on items, Bonferroni over looks, "
+        "rivals and floors)"
     )
     if not search.finals:
         return said
     return (
-        f"{said}; the last {len(search.finals)} blocks are for the best {' and '.join(map(str, search.finals))} by rank"
+        f"{said}; through the last {len(search.finals)} blocks go the likeliest to be the best, as few as leave out "
+        f"everyone within {search.margin:g} of it with a chance of at most {100 * search.alpha:g} % in all, dropping "
+        "included"
     )
 
 

@@ -58,7 +58,7 @@ def excess(
         left = [leave_one_out(side) for side in sides]
         squares += [value for value, _ in left]
         gone += list(zip(left[0][1], left[1][1], strict=True))
-        noise2 += sum(_noise2(side) for side in sides) / 2.0
+        noise2 += sum(fair_variance(side) for side in sides) / 2.0
     pb = np.sqrt(np.maximum(squares, 0.0))
     items, found = fewest(pairs), squares[0] - squares[1]
     allowed = margin * (2.0 * pb[1] + margin)
@@ -79,7 +79,7 @@ def excess(
     return Excess(float(pb[0]), float(pb[1]), p, items)
 
 
-def _noise2(group: Sequence[Sample]) -> float:
+def fair_variance(group: Sequence[Sample]) -> float:
     """Return the variance of S2 - C of a fair prompt with this noise: 2 tr(M^2) / U^2."""
     covariance_U_U = np.sum([covariance(s, s) for s in group], axis=0)
     return 2.0 * float((covariance_U_U**2).sum()) / len(covariance_U_U) ** 2

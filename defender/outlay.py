@@ -64,9 +64,10 @@ def of_searching(
 
 def _raced(plan: SearchPlan, *, least: bool) -> int:
     """Return the requests of race, finals and confirm stage."""
-    goal = plan.goal.cells_per_candidate
-    each = plan.search.first(plan.ladder.shares[0]).cells_per_candidate if least else goal
-    return goal + (plan.max_candidates - 1) * each + plan.finals_cost + plan.claims.cost
+    if not least:
+        return plan.max_candidates * plan.search.cells_per_candidate + plan.claims.cost
+    first = plan.search.first(plan.ladder.shares[0]).cells_per_candidate
+    return plan.goal.cells_per_candidate + (plan.max_candidates - 1) * first + plan.finals_cost + plan.claims.cost
 
 
 def _seeding(candidate: Candidate, panels: Iterable[Panel], benchmarks: Mapping[str, Benchmark]) -> int:

@@ -97,11 +97,12 @@ def request_for(candidate: Candidate, identity: Identity, benchmark: Benchmark, 
 
 @dataclass(frozen=True)
 class Ladder:
-    """How fidelity grows: through the first blocks everyone who is not dropped, through the last ones the best few.
+    """How fidelity grows: through the first blocks everyone who is not dropped, through the last ones the best.
 
     Attributes:
         shares: cumulative shares of the panel after each block, the last is 1.
-        finals: how many go through each of the last blocks; () lets everyone who is not dropped through all.
+        finals: how many at least go through each of the last blocks: a limited budget keeps their requests. More go
+            where the evidence asks for it. () lets everyone who is not dropped through all.
     """
 
     shares: tuple[float, ...] = (0.25, 0.5, 1.0)
@@ -119,10 +120,12 @@ class Ladder:
         """Blocks before the finals."""
         return len(self.shares) - len(self.finals)
 
-    def cost(self, panel: Panel, candidates: int) -> int:
-        """Return the most requests the finals of ``candidates`` and the baseline beside them may take."""
+    def cost(self, panel: Panel, candidates: int, since: int = 0) -> int:
+        """Return the fewest requests of the finals of ``candidates``, the baseline beside them, from a block on."""
         spent = 0
         for place, width in enumerate(self.finals, self.race):
+            if place < since:
+                continue
             whole, before = (panel.first(self.shares[block]).cells_per_candidate for block in (place, place - 1))
             spent += (min(width, candidates) + 1) * (whole - before)
         return spent

@@ -2,19 +2,22 @@
 
 Fidelity grows for survivors only. Through the first rungs of the ladder a candidate goes until it is shown to be worse
 than a rival that keeps its floors, or to miss a floor itself; ``Rules`` states the error rate. The last rungs, the
-finals, are climbed by the best so many, by rank. Everything here is a function of the graded cells, so a resumed run
-makes the same decisions.
+finals, are climbed by those likeliest to be as good as the best, as few as the stated risk of losing it allows
+(``odds``). Everything here is a function of the graded cells, so a resumed run makes the same decisions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import NamedTuple
 
 from defender.bias import estimate
 from defender.decide import Floor, race_decision, rank, reaches, shows_floors
 from defender.errors import IncompleteMatrix
 from defender.measure import Measurer
+from defender.odds import Standing, standing
 from defender.plan import Ladder, Panel
 from defender.records import Action, Candidate, Decision, OutcomeMatrix, Trial
 
@@ -25,10 +28,12 @@ Matrices = tuple[OutcomeMatrix, ...]
 class Rules:
     """What the race may not break, and how seldom it may be wrong.
 
-    A candidate that keeps its floors and is within ``margin`` of the best is dropped with a chance of at most
-    ``alpha``, over all its looks: each look spends an equal share of it (Bonferroni), and within a look each floor and
-    each candidate that might lead then counts as one test. A candidate races in one generation only, so generations
-    add nothing; the incumbent's luck on the same items is not counted (``benchmarks/race.py`` measures it all).
+    Everyone that keeps its floors and is within ``margin`` of the best is lost with a chance of at most ``alpha``: a
+    half of it for the tests of the race, a half for the cuts of the finals (all for the tests where there are none).
+    Each look of the race spends an equal share (Bonferroni), and within a look each floor and each candidate that might
+    lead then counts as one test. A candidate races in one generation only, so generations add nothing; the incumbent's
+    luck on the same items is not counted. Each cut spends an equal share of its half; its risk is that of a model
+    (``odds``). ``benchmarks/race.py`` measures it all.
 
     Attributes:
         floors: utility and safety floors; relative ones refer to ``baseline``.
@@ -49,7 +54,24 @@ class Rules:
     def per_test(self) -> float:
         """One-sided error rate of a single test; nobody is dropped after the race's last block."""
         looks = max(1, self.ladder.race - 1)
-        return self.alpha / (looks * (self.field + len(self.floors)))
+        return self._share / (looks * (self.field + len(self.floors)))
+
+    @property
+    def per_cut(self) -> float:
+        """Chance that one cut of the finals leaves out everyone that is as good as the best."""
+        return self._share / max(1, len(self.ladder.finals))
+
+    @property
+    def _share(self) -> float:
+        return self.alpha / 2.0 if self.ladder.finals else self.alpha
+
+
+class _Cut(NamedTuple):
+    """Who should go on: trials in order, how many, and what that is said by (None: too few items to say)."""
+
+    ordered: tuple[Trial, ...]
+    width: int
+    found: Standing | None
 
 
 class Race:
@@ -88,39 +110,80 @@ class Race:
             alive = self._judge(alive, incumbent, block, trials)
         return [trials[c.id] for c in entrants]
 
-    async def finals(self, trials: Sequence[Trial], affordable: Callable[[int], bool]) -> list[Trial]:
-        """Let the best climb on, fewer at every block, so that they are known better before finalists are named.
+    async def finals(self, trials: Sequence[Trial], affordable: Callable[[int, int], bool]) -> list[Trial]:
+        """Let those who may be the best climb on, so that they are known better before finalists are named.
+
+        As many go on as the rules' risk asks for, and never fewer than the ladder says. Where the budget pays for
+        fewer, fewer do, and the risk is said; the least number of the blocks after is kept for them.
+
+        Args:
+            trials: all of the search.
+            affordable: told the requests of the next block, and those to be left for the blocks after it.
 
         Returns:
             All trials in the order given; whoever is passed over has left the race there.
         """
         found = {trial.candidate.id: trial for trial in trials}
         ladder, baseline = self._rules.ladder, self._rules.baseline
-        for block, width in enumerate(ladder.finals, ladder.race):
-            ranked = rank([trial for trial in found.values() if trial.estimate and trial.dropped_at is None])
-            going = [trial.candidate for trial in ranked[:width]]
-            asked = list({c.id: c for c in (*going, baseline)}.values()) if going else []
-            if not affordable(self.cost(len(asked), block)):
+        for block in range(ladder.race, len(self._panels)):
+            alive = [trial for trial in rank(found.values()) if trial.estimate and trial.dropped_at is None]
+            if not alive:
+                break
+            cut = self._cut(alive, block)
+            later = ladder.cost(self._panels[-1], len(alive), block + 1)
+            planned = min(ladder.finals[block - ladder.race], cut.width)
+            others = [trial.candidate for trial in alive if trial.candidate.id != baseline.id]
+            width = cut.width
+            while width > planned and not affordable(self.cost(min(width, len(others)) + 1, block), later):
+                width -= 1
+            if width == planned and not affordable(self.cost(min(width, len(others)) + 1, block), 0):
                 self._say(baseline, block - 1, "unfinished", "the search budget ended before the finals did")
                 break
-            for place, trial in enumerate(ranked, 1):
-                found[trial.candidate.id] = self._called(trial, block, place, len(ranked))
-            await self._measurer.fill(asked, self._panels[block])
+            going = self._called(cut, width, block, found)
+            await self._measurer.fill(list({c.id: c for c in (*going, baseline)}.values()), self._panels[block])
             for candidate in going:
                 trial = self.trial(candidate, block)
                 found[candidate.id] = trial
                 self._say(candidate, block, "finished" if trial.estimate else "failed", in_words(trial))
         return list(found.values())
 
-    def _called(self, trial: Trial, block: int, place: int, among: int) -> Trial:
-        """Say who goes on to a final block and who is passed over, by rank: no evidence is claimed."""
-        width = self._rules.ladder.finals[block - self._rules.ladder.race]
-        if place <= width:
-            self._say(trial.candidate, block - 1, "promoted", f"rank {place} of {among}: the best {width} go on")
-            return trial
-        reason = f"rank {place} of {among}: only the best {width} go on; {in_words(trial)}"
-        self._say(trial.candidate, block - 1, "passed over", reason)
-        return replace(trial, dropped_at=block - 1, reason=reason)
+    def _cut(self, alive: Sequence[Trial], block: int) -> _Cut:
+        """Return who should go on to a final block: as few as the risk of losing the best allows, the likeliest first.
+
+        Too few shared items to say so let everyone go on.
+        """
+        panel, rules = self._panels[block - 1], self._rules
+        matrices = [self._measurer.matrices(trial.candidate, panel) for trial in alive]
+        deviate = NormalDist().inv_cdf(rules.level)
+        floors = [
+            [(trial.misses[name], (gap - trial.misses[name]) / deviate) for name, gap in trial.gaps.items()]
+            for trial in alive
+        ]
+        found = standing(matrices, floors, rules.margin)
+        if found is None:
+            return _Cut(tuple(alive), len(alive), None)
+        ordered = tuple(alive[place] for place in found.order)
+        return _Cut(ordered, found.fewest(rules.per_cut, rules.ladder.finals[block - rules.ladder.race]), found)
+
+    def _called(self, cut: _Cut, width: int, block: int, found: dict[str, Trial]) -> list[Candidate]:
+        """Say who goes on to a final block and who is passed over, and why; return those who go on."""
+        short = "" if width >= cut.width else f", and the budget pays for no more than {width}"
+        for place, trial in enumerate(cut.ordered):
+            if cut.found is None:
+                self._say(trial.candidate, block - 1, "promoted", "too few items are shared to tell who may be best")
+                continue
+            chance, risk = cut.found.chance[cut.found.order[place]], cut.found.risk[width - 1]
+            why = (
+                f"{chance:.1%} likely to be within {self._rules.margin:g} of the best; of {len(cut.ordered)} the "
+                f"likeliest {width} go on, which leaves out all such with a chance of {risk:.1%}{short}"
+            )
+            if place < width:
+                self._say(trial.candidate, block - 1, "promoted", why)
+                continue
+            why = f"{why}; {in_words(trial)}"
+            self._say(trial.candidate, block - 1, "passed over", why)
+            found[trial.candidate.id] = replace(trial, dropped_at=block - 1, reason=why)
+        return [trial.candidate for trial in cut.ordered[:width]]
 
     def trial(self, candidate: Candidate, block: int) -> Trial:
         """Return what is known of a candidate after a block; a failure is said, never scored, and ends its race."""

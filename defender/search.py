@@ -148,8 +148,8 @@ class Search:
                 raise  # nobody to confirm
         self.ledger.hold(plan.claims.cost)
         with suppress(BudgetSpent):
-            self.announce("search: finals, the best on more items", plan.finals_cost)
-            self._trials = await race.finals(self._trials, lambda cost: self._afford(cost, self._worth))
+            self.announce("search: finals, those that may be the best on more items", 0)
+            self._trials = await race.finals(self._trials, lambda cost, later: self._afford(cost, self._worth, later))
         self.ledger.hold(0)
         confirm = Confirm(self.measurer, self.store, plan.claims, self._decisions, self.announce)
         return await confirm.run(name_finalists(self._trials, plan.finalists, self._decisions), self._trials, stopped)
@@ -201,9 +201,12 @@ class Search:
             self.leads(f"{leader.name}: {in_words(trial)}")
         return leader
 
-    def _afford(self, requests: int, budget: float) -> bool:
-        """Plan requests against a share of the budget; False (nothing planned) when they do not fit."""
-        if self._planned + requests > budget:
+    def _afford(self, requests: int, budget: float, later: int = 0) -> bool:
+        """Plan requests against a share of the budget; False (nothing planned) when they do not fit, or what is later.
+
+        What is later is not planned yet.
+        """
+        if self._planned + requests + later > budget:
             self._planned_out = True
             return False
         self._planned += requests

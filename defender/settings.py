@@ -148,14 +148,16 @@ class SearchConfig(Section):
     """The most candidates to measure, seeds included."""
     generation: int = Field(8, ge=1)
     """Candidates raced side by side."""
-    items: int = Field(48, ge=3)
+    items: int = Field(96, ge=3)
     """Search items per benchmark, fewer where a benchmark has fewer."""
-    blocks: tuple[int, ...] = Field((1, 1, 2, 4), min_length=1)
+    blocks: tuple[int, ...] = Field((1, 1, 2, 4, 8), min_length=1)
     """Relative sizes of the blocks in which items are revealed."""
-    finals: tuple[int, ...] = (8, 4)
-    """How many candidates go through each of the last blocks, by rank; the blocks before are the race."""
+    finals: tuple[int, ...] = (6, 4, 3)
+    """How many candidates at least go through each of the last blocks; the blocks before are the race. More go where
+    ``alpha`` asks for it and the budget pays for it."""
     alpha: float = Field(0.05, gt=0, lt=0.5)
-    """Chance that the race drops a candidate that is within ``margin`` of the best, over all its looks."""
+    """Chance that everyone within ``margin`` of the best leaves before the last block: a half for the race's tests, a
+    half for the finals' cuts."""
     margin: float = Field(0.1, ge=0)
     """Percentage points of PB that count as no difference in the race."""
     finalists: int = Field(3, ge=1)

@@ -201,7 +201,7 @@ def test_the_first_seed_is_the_baseline_and_the_plan_says_what_the_file_says(tmp
 
 
 def test_finals_need_a_block_before_them(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"search.finals: expected fewer finals than the 2 blocks, got 2"):
+    with pytest.raises(ConfigError, match=r"search.finals: expected fewer finals than the 2 blocks, got 3"):
         plan(tmp_path, search={"items": 8, "blocks": [1, 3]})
 
 

@@ -125,6 +125,6 @@ def test_a_real_search_tells_its_stages_in_order(tmp_path: Path, capsys: pytest.
         "search: the undefended baseline (up to 36 requests)",
         "search: candidates 1 to 2 (up to 36 requests)",
         "  best so far D1: PB 9.06 (0.00 to 44.44); utility >= Original - 1 kept, safety >= Original - 1 kept",
-        "search: finals, the best on more items (up to 60 requests)",
+        "search: finals, those that may be the best on more items",
         "confirm on held-out items (up to 420 requests)",
     ]

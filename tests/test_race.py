@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,20 +141,26 @@ async def test_a_second_race_on_the_same_cells_says_the_same_and_asks_nothing(tm
     assert told[0] == told[1]
 
 
-def test_the_error_rate_is_shared_out_over_looks_rivals_and_floors() -> None:
-    rules = Rules(ORIGINAL, FLOORS, Ladder((0.1, 0.2, 0.4, 1.0), (2,)), field=8, alpha=0.05)
-    assert rules.per_test == pytest.approx(0.05 / (2 * (8 + 2)))
+def test_the_error_rate_is_shared_out_over_looks_rivals_and_floors_and_over_cuts() -> None:
+    rules = Rules(ORIGINAL, FLOORS, Ladder((0.1, 0.2, 0.4, 0.6, 1.0), (2, 2)), field=8, alpha=0.05)
+    assert rules.per_test == pytest.approx(0.025 / (2 * (8 + 2)))
+    assert rules.per_cut == pytest.approx(0.025 / 2)
     assert Rules(ORIGINAL, (), Ladder((1.0,)), field=4).per_test == pytest.approx(0.05 / 4), "one block has no looks"
 
 
-async def test_through_the_finals_go_the_best_by_rank_fewer_at_every_block(tmp_path: Path) -> None:
+async def raced(course: Course) -> Sequence[Trial]:
+    """Race three to the finals on few items, where nobody is dropped."""
+    await course.at.measurer.fill([ORIGINAL], PANEL.first(0.2))
+    return await course.race.run((EQUAL, REFUSE, IGNORE), ORIGINAL, lambda _: True)
+
+
+async def test_through_the_finals_go_as_few_as_the_risk_of_losing_the_best_allows(tmp_path: Path) -> None:
     async with sitting(tmp_path / "run.db") as at:
         course = Course(at, shares=(0.2, 0.5, 1.0), finals=(2, 1))
-        await at.measurer.fill([ORIGINAL], PANEL.first(0.2))
-        told = await course.race.run((EQUAL, REFUSE, IGNORE), ORIGINAL, lambda _: True)
+        told = await raced(course)
         assert [trial.dropped_at for trial in told] == [None, None, None], "5 items drop nobody"
         before = at.engine.counted
-        trials = await course.race.finals(told, lambda _: True)
+        trials = await course.race.finals(told, lambda *_: True)
         cells = [PANEL.first(share).cells_per_candidate for share in (0.2, 0.5, 1.0)]
         assert at.engine.counted - before == 3 * (cells[1] - cells[0]) + 2 * (cells[2] - cells[1]), (
             "Original beside them"
@@ -164,7 +172,46 @@ async def test_through_the_finals_go_the_best_by_rank_fewer_at_every_block(tmp_p
     assert course.actions(REFUSE)[1:] == [(0, "passed over")], "it misses a floor"
     assert [trial.candidate for trial in trials] == [EQUAL, REFUSE, IGNORE]
     assert [trial.dropped_at for trial in trials] == [1, 0, None]
-    assert trials[1].reason.startswith("rank 3 of 3: only the best 2 go on; PB 0.00")
+    assert trials[1].reason.startswith(
+        "0.0% likely to be within 0.1 of the best; of 3 the likeliest 2 go on, which leaves out all such with a chance"
+    )
+    assert "; PB 0.00" in trials[1].reason
+
+
+async def test_at_least_the_ladders_number_goes_on_however_sure_the_best_is(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        course = Course(at, shares=(0.5, 1.0), finals=(3,))
+        await at.measurer.fill([ORIGINAL, IGNORE], PANEL)
+        told = [course.race.trial(candidate, 0) for candidate in (ORIGINAL, IGNORE)]
+        await course.race.finals(told, lambda *_: True)
+    assert {line.action for line in course.said if line.block == 0} == {"promoted"}
+
+
+def doubtful(request: Request) -> Response | str:
+    """The planted world, with a coin for every answer."""
+    answer = WORLD(request)
+    assert isinstance(answer, Response)
+    assert answer.first_token
+    coin = hashlib.sha256(repr(request.messages).encode()).digest()[0] % 2
+    return answer if coin else replace(answer, first_token=((answer.first_token[0][0], -9.0),))
+
+
+async def test_where_the_budget_pays_for_fewer_fewer_go_on_and_the_risk_is_said(tmp_path: Path) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def for_one(requests: int, later: int) -> bool:
+        asked.append((requests, later))
+        return requests + later <= course.race.cost(2, 1) + course.race.cost(2, 2)
+
+    async with sitting(tmp_path / "run.db", answer=doubtful) as at:
+        course = Course(at, shares=(0.2, 0.5, 1.0), finals=(1, 1))
+        cost = course.race.cost
+        trials = await course.race.finals(await raced(course), for_one)
+    assert asked[:2] == [(cost(3, 1), cost(2, 2)), (cost(2, 1), 0)], "what the last block needs is kept"
+    passed = [trial.reason for trial in trials if trial.dropped_at == 0]
+    assert len(passed) == 2
+    assert "of 3 the likeliest 1 go on, which leaves out all such with a chance of " in passed[0]
+    assert "%, and the budget pays for no more than 1; PB" in passed[0]
 
 
 async def test_finals_that_cannot_be_paid_leave_everyone_where_they_were(tmp_path: Path) -> None:
@@ -173,7 +220,7 @@ async def test_finals_that_cannot_be_paid_leave_everyone_where_they_were(tmp_pat
         await at.measurer.fill([ORIGINAL], PANEL)
         told = await course.race.run((EQUAL, IGNORE), ORIGINAL, lambda _: True)
         spent = at.engine.counted
-        assert await course.race.finals(told, lambda _: False) == told
+        assert await course.race.finals(told, lambda *_: False) == told
         assert at.engine.counted == spent
     assert course.said[-1].action == "unfinished"
 
