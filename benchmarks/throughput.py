@@ -167,14 +167,18 @@ def cases_of(file: Path) -> dict[str, object]:
     return {"asked": asked, "max_tokens": 16}
 
 
-def ours(folder: Path, file: Path) -> tuple[Found, float]:
-    """Measure with a new run; return the measuring phase, and the wall seconds of the whole command on another one."""
+def ours(folder: Path, file: Path) -> Found:
+    """Measure with a new run; return the measuring phase."""
     into = folder / "ours.json"
-    found = run([sys.executable, PEERS / "ours.py", file, tempfile.mkdtemp(dir=folder), into], into)
+    return run([sys.executable, PEERS / "ours.py", file, tempfile.mkdtemp(dir=folder), into], into)
+
+
+def whole(folder: Path, file: Path) -> float:
+    """Return the wall seconds of the whole command on a new run, start-up and report included."""
     begun = time.perf_counter()
     command = [sys.executable, "-m", "defender.cli", "measure", "--config", file, "--runs", folder / "whole", "--quiet"]
     subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL, env=surroundings())
-    return found, time.perf_counter() - begun
+    return time.perf_counter() - begun
 
 
 def others(folder: Path, url: str, model: str) -> dict[str, Found]:
@@ -194,10 +198,17 @@ def client(python: Path, name: str, url: str, model: str, folder: Path, in_fligh
     return run([python, PEERS / "clients.py", name, url, model, folder / "cases.json", str(in_flight), into], into)
 
 
-def bare(url: str, model: str, folder: Path) -> Found:
-    """Return the bare client at its best."""
-    tries = [client(Path(sys.executable), "bare", url, model, folder, number) for number in BEST_OF]
-    return min(tries, key=lambda one: one["wall_s"])
+def in_turn(url: str, model: str, folder: Path, file: Path) -> tuple[Found, Found]:
+    """Return our fastest of three and the bare client's, at its best concurrency; taking turns shares the weather."""
+    mine, theirs = [], []
+    for number in BEST_OF:
+        mine.append(ours(folder, file))
+        theirs.append(client(Path(sys.executable), "bare", url, model, folder, number))
+    return min(mine, key=_wall), min(theirs, key=_wall)
+
+
+def _wall(one: Found) -> float:
+    return one["wall_s"]
 
 
 def row(title: str, one: Found, mine: Found) -> None:
@@ -218,25 +229,26 @@ def compare(title: str, url: str, items: int, *, warm: bool) -> None:
         if warm:
             client(Path(sys.executable), "bare", url, model, folder, IN_FLIGHT)
         before = cached(url)
-        mine, whole = ours(folder, file)
+        command = whole(folder, file)
         looked_up, hits = (now - then for now, then in zip(cached(url), before, strict=True))
-        ceiling = bare(url, model, folder)
+        mine, ceiling = in_turn(url, model, folder, file)
         peers = others(folder, url, model)
     row("defender measure", mine, mine)
     row("bare aiohttp, its best", ceiling, mine)
     for peer, found in peers.items():
         row(NAMES[peer], found, mine)
-    print(f"  the whole command, start-up and report included: {whole:.2f} s")
+    print(f"  the whole command, start-up and report included: {command:.2f} s")
     print(f"  our wall / the bare client's: {mine['wall_s'] / ceiling['wall_s']:.2f}")
     if peers:
         rates = {NAMES[peer]: found["requests"] / found["wall_s"] for peer, found in peers.items()}
         best = max(rates, key=lambda peer: rates[peer])
         print(f"  our rate / the best peer's ({best}): {mine['requests'] / mine['wall_s'] / rates[best]:.2f}")
     if looked_up:
-        print(f"  prefix cache: {100 * hits / looked_up:.1f} % of {looked_up} prompt tokens of our two runs were found")
+        print(f"  prefix cache: {100 * hits / looked_up:.1f} % of {looked_up} prompt tokens of our run were found")
 
 
 def main() -> None:
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     words = sys.argv[1:]
     items = next((int(word) for word in words if word.isdigit()), ITEMS)
     wanted = [word for word in words if not word.isdigit()] or ["fixed", "vllm"]
