@@ -9,9 +9,10 @@ from typing import Any
 
 from defender.conclusion import conclude
 from defender.errors import IncompleteMatrix
-from defender.records import Candidate, Comparison, PBEstimate
+from defender.formats import Surroundings, build_exporter
+from defender.records import Comparison, PBEstimate
 from defender.report.tables import markdown_text
-from defender.results import Results
+from defender.results import Results, read_candidate
 from defender.several import Group, columns, transfer
 
 PAGE = "models.md"
@@ -62,11 +63,15 @@ def conclude_several(group: Group) -> tuple[list[str], dict[str, Any]]:
                 lines.append(f"{name}: no verdict: {reason}")
                 continue
             lines += [f"verdict  on {name}: {_words(one)}: {one.reason}" for one in tried[name]]
+    prompt = ""
     if group.joint:
+        best = read_candidate(group.joint["winner"])
+        prompt = build_exporter("text", Surroundings()).write(best, {}, group.path / "best")[0].path
         lines = [*_chosen(group.joint, list(found)), *lines]
     page = group.path / PAGE
     page.write_text(_page(group, found, tried), encoding="utf-8")
     lines += ["", *(f"run      {folder.path}" for folder in group.runs), f"report   {page}"]
+    lines += [f"prompt   {prompt}"] if prompt else []
     document = {
         "models": {name: documents[folder.name] for name, folder in zip(found, group.runs, strict=True)},
         "worst": {
@@ -74,6 +79,7 @@ def conclude_several(group: Group) -> tuple[list[str], dict[str, Any]]:
         },
         "transfer": {name: [asdict(one) for one in verdicts] for name, verdicts in tried.items()},
         "joint": dict(group.joint),
+        "prompt": prompt,
         "page": str(page),
     }
     return lines, document
@@ -147,7 +153,7 @@ def _row(cells: Sequence[str]) -> str:
 
 def _chosen(joint: Mapping[str, Any], models: list[str]) -> list[str]:
     """Return what a joint search concluded: the prompt, and what each model says of it on held-out items."""
-    winner = Candidate(**{**joint["winner"], "parts": tuple(map(tuple, joint["winner"]["parts"]))})
+    winner = read_candidate(joint["winner"])
     lines = [f"winner   {winner.name}, by the {joint['by']} PB over the models", f"         {winner.template}", ""]
     for model in models:
         said = joint["models"][model]

@@ -13,7 +13,7 @@ import pytest
 from defender.abreast import conclude_several
 from defender.config import RunConfig, load_config
 from defender.errors import BudgetError, ConfigError
-from defender.results import read_results
+from defender.results import read_candidate, read_results
 from defender.runs import RunFolder, load_run
 from defender.session import Watch
 from defender.several import apart, read_group, run_several
@@ -36,6 +36,10 @@ def settings(folder: Path, servers: list[FaultServer], **more: Any) -> RunConfig
     asked = [{"name": f"m{place}", "base_url": server.base_url} for place, server in enumerate(servers)]
     data = {"command": "measure", "models": asked, "prompts": names, "measure.items": 3, **more}
     return load_config(None, {"benchmarks": ["miniature_utility", "miniature_safety"], **data})
+
+
+def said_in(path: str) -> str:
+    return Path(path).read_text()
 
 
 def server(name: str) -> FaultServer:
@@ -138,6 +142,7 @@ async def test_a_joint_search_takes_the_finalist_that_suits_every_model(tmp_path
     found = {name: over([said["search_pb"][name] for said in joint["models"].values()]) for name in joint["order"]}
     assert list(found) == sorted(found, key=lambda name: found[name])
     assert lines[0] == f"winner   {joint['winner']['label']}, by the {by} PB over the models"
+    assert said_in(document["prompt"]) == read_candidate(joint["winner"]).template
     for said in joint["models"].values():
         assert all(gap <= 0 for gap in said["floors"].values())
         assert said["comparisons"]
