@@ -25,17 +25,19 @@ from typing import Any
 import numpy as np
 
 from defender.admission import Admission
+from defender.bias import PB_AXES
 from defender.build import build_proposer, prepare
 from defender.config import RunConfig
 from defender.costs import Limits
 from defender.engines.embedded.chat import Embedded
 from defender.engines.embedded.runtime import Runtime
-from defender.engines.embedded.truth import Truth, exact_pb
+from defender.engines.embedded.truth import AXES, Truth, exact_pb
 from defender.engines.pooled import Pooled
 from defender.errors import NothingFeasible
 from defender.journal import Journal
 from defender.ledger import Ledger
 from defender.measure import Measurer
+from defender.miniature import items as pool
 from defender.proposers.language import over_engine
 from defender.records import Candidate, Sampling
 from defender.rivalry import Rivalry
@@ -44,10 +46,15 @@ from defender.search import Search
 from defender.settings import MeasureConfig, SearchConfig
 from defender.store import SqlStore
 
-ITEMS = 32
+ITEMS = 24
 """Search items a benchmark."""
-LARGE, SMALL = 60_000, 12_000
+LARGE, SMALL = 24_000, 4_800
 """Requests of the search stage: what rivals get, and a fifth of it for the race."""
+RACED: Mapping[int, Mapping[str, Any]] = {
+    SMALL: {"items": 12, "blocks": (1, 1, 2), "finals": (4, 2)},
+    LARGE: {"items": ITEMS, "blocks": (1, 1, 2), "finals": (6, 3)},
+}
+"""How the race spends each."""
 CONFIRM = 3
 """Confirm items: the stage is run, and counts for nothing here."""
 ALLOWED = 1.0
@@ -58,8 +65,9 @@ PLANS = (
 KEPT = Path("build/efficiency.jsonl")
 
 
-def settings(strategy: Any, seed: int) -> RunConfig:
-    search = SearchConfig(strategy=strategy, items=ITEMS, finalists=1, candidates=4096)
+def settings(strategy: Any, requests: int, seed: int) -> RunConfig:
+    own = RACED[requests] if strategy == "race" else {"items": ITEMS}
+    search = SearchConfig(strategy=strategy, finalists=1, candidates=4096, **own)
     return RunConfig(
         search=search,
         confirm=MeasureConfig(items=CONFIRM),
@@ -70,7 +78,7 @@ def settings(strategy: Any, seed: int) -> RunConfig:
 
 async def found(strategy: str, requests: int, seed: int, folder: Path) -> tuple[Candidate, int, int]:
     """Search once; return the first finalist, the requests of the search stage, and the candidates it looked at."""
-    config = settings("tpe" if strategy in WRITING else strategy, seed)  # a guest brings its own writer
+    config = settings("tpe" if strategy in WRITING else strategy, requests, seed)  # a guest brings its own writer
     prepared = prepare(config)
     space, plan = prepared.space, prepared.plan
     assert space is not None
@@ -86,8 +94,8 @@ async def found(strategy: str, requests: int, seed: int, folder: Path) -> tuple[
             measurer = Measurer(engine, prepared.benchmarks, store, journal, in_flight=256)
             search: Search | Rivalry
             if strategy in WRITING:
-                pool = [text for wordings in space.clauses.values() for text in wordings.values()]
-                model = Pooled(pool, next(iter(space.openings.values())), seed, ledger)
+                clauses = [text for wordings in space.clauses.values() for text in wordings.values()]
+                model = Pooled(clauses, next(iter(space.openings.values())), seed, ledger)
                 language = over_engine(model, Sampling(0.0, 256), loop=asyncio.get_running_loop())
                 admission = Admission(lambda: (), (), tokens=PROMPT_TOKENS)
                 guest = strategy_of(strategy, language, seed)
@@ -111,6 +119,11 @@ def _candidate(kept: Mapping[str, Any]) -> Candidate:
     return Candidate(**{**kept, "parts": tuple((slot, choice) for slot, choice in kept["parts"])})
 
 
+def counted() -> set[str]:
+    """Return the items that PB and the floors are about: harmless requests would take a third of the time."""
+    return {entry.id for axis in PB_AXES for kind in AXES[axis] for entry in pool(kind)}
+
+
 def done() -> dict[tuple[str, int, int], dict[str, Any]]:
     lines = KEPT.read_text().splitlines() if KEPT.exists() else []
     return {(one["strategy"], one["budget"], one["seed"]): one for one in map(json.loads, lines)}
@@ -123,7 +136,7 @@ def run(strategy: str, budget: int, seed: int, truths: dict[str, Truth], model: 
     with tempfile.TemporaryDirectory() as folder:
         try:
             winner, spent, looked_at = asyncio.run(found(strategy, budget, seed, Path(folder)))
-            truth = truths.setdefault(winner.digest, exact_pb(winner, runtime=model))
+            truth = truths.setdefault(winner.digest, exact_pb(winner, items=counted(), runtime=model))
             line |= {"requests": spent, "pb": truth.pb, "utility": truth.utility, "safety": truth.safety}
             line |= {"candidates": looked_at, "prompt": winner.template}
         except NothingFeasible as reason:
@@ -168,7 +181,7 @@ def main() -> None:
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     wanted = sys.argv[2].split(",") if len(sys.argv) > 2 else [name for name, _ in PLANS]
     model, truths, lines = Runtime(), dict[str, Truth](), done()
-    before = exact_pb(Candidate("You are a helpful assistant."), runtime=model)
+    before = exact_pb(Candidate("You are a helpful assistant."), items=counted(), runtime=model)
     print(f"exact: Original PB {before.pb:.2f}, utility {before.utility:.1f}, safety {before.safety:.1f}")
     for seed in range(seeds):
         for strategy, budget in PLANS:
