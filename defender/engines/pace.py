@@ -3,7 +3,7 @@
 A server that batches answers each request slower the more are open, yet more of them per second, until it is full. So
 it is not latency alone that is watched but the rate of answers, which grows exactly while latency grows by less than
 the number open (Little's law). The number doubles round by round until a doubling brings less than ``WORTH`` more
-answers a second. There it stays: the server is full, with less than four times what fills it waiting, and would rather
+answers a second. There it stays: the server is full, with less than four times what fills it (or twice ``START``) waiting, and would rather
 have a queue than wait for us. Later it steps up by a quarter now and then, and back where that brought nothing. A
 server that pushes back (429, 503, no answer in time) gets half of what was open, once a round, and from there one more
 each round: additive increase, multiplicative decrease (Chiu and Jain 1989).
@@ -13,7 +13,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-START = 16
+START = 64
+"""Where growth begins: a batch that servers with continuous batching take without a queue. Each doubling from there
+takes two latencies; a smaller server queues for that long, or pushes back.
+"""
 WORTH = 0.10
 TRY_EVERY = 16
 """Rounds between two steps up of a pace that has settled."""
