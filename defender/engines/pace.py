@@ -3,10 +3,10 @@
 A server that batches answers each request slower the more are open, yet more of them per second, until it is full. So
 it is not latency alone that is watched but the rate of answers, which grows exactly while latency grows by less than
 the number open (Little's law). The number doubles round by round until a doubling brings less than ``WORTH`` more
-answers a second. There it stays: the server is full, with less than four times what fills it (or twice ``START``) waiting, and would rather
-have a queue than wait for us. Later it steps up by a quarter now and then, and back where that brought nothing. A
-server that pushes back (429, 503, no answer in time) gets half of what was open, once a round, and from there one more
-each round: additive increase, multiplicative decrease (Chiu and Jain 1989).
+answers a second. There it stays: the server is full, with less than four times what fills it (or twice ``START``)
+open, and would rather have a queue than wait for us. Later it steps up by a quarter now and then, and back where that
+brought nothing. A server that pushes back (429, 503, no answer in time) gets half of what was open, once a round, and
+from there one more each round: additive increase, multiplicative decrease (Chiu and Jain 1989).
 """
 
 from __future__ import annotations
