@@ -57,18 +57,18 @@ def until(what: Callable[[], bool], search: subprocess.Popen[str], seconds: floa
         time.sleep(0.02)
 
 
-def search_of(folder: Path, url: str) -> tuple[str, ...]:
-    """Return the search's arguments; its run file lies in ``folder``."""
+def search_of(folder: Path, url: str, command: str = "search") -> tuple[str, ...]:
+    """Return the arguments of a search, or of a measurement; the run file lies in ``folder``."""
     config = settings(folder)
     file = folder / "run.yaml"
-    kept = ("space", "identities", "search", "confirm")
+    kept = ("space", "identities", "search", "confirm", "measure")
     document = {
         key: value for key, value in config.model_dump(mode="json", exclude_defaults=True).items() if key in kept
     }
     miniature = ["miniature_utility", "miniature_safety", "miniature_harmless"]
     file.write_text(yaml.safe_dump(document | {"benchmarks": miniature}))
     model = ("--model", "tiny", "--base-url", url, "--alias", "world")
-    return ("search", "--config", str(file), *model, "--json", "--in-flight", str(IN_FLIGHT))
+    return (command, "--config", str(file), *model, "--json", "--in-flight", str(IN_FLIGHT))
 
 
 def stored(address: str, run: str, keys: set[str]) -> set[str]:
@@ -198,15 +198,14 @@ def test_three_workers_one_killed_one_cut_off_and_the_database_restarted_change_
         assert torn["comparisons"] == whole["comparisons"]
 
 
-@pytest.mark.slow
 def test_when_whoever_leads_the_search_is_killed_its_workers_wait_and_the_same_command_goes_on(
     tmp_path: Path, postgres: Postgres
 ) -> None:
     run = f"torn-{tmp_path.name}"
     config = settings(tmp_path)
-    with CountingServer(world(config), seconds=0.02) as counting:
+    with CountingServer(world(config), seconds=0.1) as counting:
         command = (
-            *search_of(tmp_path, counting.url("x")),
+            *search_of(tmp_path, counting.url("x"), "measure"),
             "--store",
             postgres.url(),
             "--workers",
@@ -218,7 +217,7 @@ def test_when_whoever_leads_the_search_is_killed_its_workers_wait_and_the_same_c
             running(*command, cwd=tmp_path) as search,
             joined(postgres.url(), counting, "a", tmp_path, search, run) as worker,
         ):
-            until(lambda: len(counting.asked) > 200, search)
+            until(lambda: len(counting.asked) > 40, search)
             search.kill()
             search.wait()
             with running(*command, "--resume", cwd=tmp_path) as again:
@@ -232,13 +231,12 @@ def test_when_whoever_leads_the_search_is_killed_its_workers_wait_and_the_same_c
         assert len({one.request.key("") for one in counting.asked}) == len(counting.asked), "nothing was asked twice"
 
 
-@pytest.mark.slow
 def test_a_worker_that_is_told_to_stop_ends_in_order(tmp_path: Path, postgres: Postgres) -> None:
     config = settings(tmp_path)
     run = f"torn-{tmp_path.name}"
-    with CountingServer(world(config), seconds=0.02) as counting:
+    with CountingServer(world(config), seconds=0.1) as counting:
         command = (
-            *search_of(tmp_path, counting.url("x")),
+            *search_of(tmp_path, counting.url("x"), "measure"),
             "--store",
             postgres.url(),
             "--workers",
@@ -255,6 +253,9 @@ def test_a_worker_that_is_told_to_stop_ends_in_order(tmp_path: Path, postgres: P
             told, said = worker.communicate(timeout=60)
             assert worker.returncode == 0, said
             assert "stopped by the user" in json.loads(told)["ended"]
-            out, said = search.communicate(timeout=300)
-            assert search.returncode == 0, said
+            with joined(postgres.url(), counting, "b", tmp_path, search, run) as other:
+                out, said = search.communicate(timeout=300)
+                assert search.returncode == 0, said
+                assert ended(other) == "the run has ended"
         assert json.loads(out)["spend"]["reserved"] == len(counting.asked)
+        assert len({one.request.key("") for one in counting.asked}) == len(counting.asked), "nothing was asked twice"
