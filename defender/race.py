@@ -23,16 +23,19 @@ from defender.records import Action, Candidate, Decision, OutcomeMatrix, Trial
 
 Matrices = tuple[OutcomeMatrix, ...]
 
+CUTTING = 0.8
+"""Share of the error rate that the cuts of the finals may spend: the tests of the race seldom spend theirs."""
+
 
 @dataclass(frozen=True)
 class Rules:
     """What the race may not break, and how seldom it may be wrong.
 
     Everyone that keeps its floors and is within ``margin`` of the best is lost with a chance of at most ``alpha``: a
-    half of it for the tests of the race, a half for the cuts of the finals (all for the tests where there are none).
+    fifth of it for the tests of the race, the rest for the cuts of the finals (all for the tests where there are none).
     Each look of the race spends an equal share (Bonferroni), and within a look each floor and each candidate that might
     lead then counts as one test. A candidate races in one generation only, so generations add nothing; the incumbent's
-    luck on the same items is not counted. Each cut spends an equal share of its half; its risk is that of a model
+    luck on the same items is not counted. Each cut spends an equal share of the rest; its risk is that of a model
     (``odds``). ``benchmarks/race.py`` measures it all.
 
     Attributes:
@@ -54,16 +57,16 @@ class Rules:
     def per_test(self) -> float:
         """One-sided error rate of a single test; nobody is dropped after the race's last block."""
         looks = max(1, self.ladder.race - 1)
-        return self._share / (looks * (self.field + len(self.floors)))
+        return (self.alpha - self._cutting) / (looks * (self.field + len(self.floors)))
 
     @property
     def per_cut(self) -> float:
         """Chance that one cut of the finals leaves out everyone that is as good as the best."""
-        return self._share / max(1, len(self.ladder.finals))
+        return self._cutting / max(1, len(self.ladder.finals))
 
     @property
-    def _share(self) -> float:
-        return self.alpha / 2.0 if self.ladder.finals else self.alpha
+    def _cutting(self) -> float:
+        return CUTTING * self.alpha if self.ladder.finals else 0.0
 
 
 class _Cut(NamedTuple):

@@ -156,8 +156,8 @@ class SearchConfig(Section):
     """How many candidates at least go through each of the last blocks; the blocks before are the race. More go where
     ``alpha`` asks for it and the budget pays for it."""
     alpha: float = Field(0.05, gt=0, lt=0.5)
-    """Chance that everyone within ``margin`` of the best leaves before the last block: a half for the race's tests, a
-    half for the finals' cuts."""
+    """Chance that everyone within ``margin`` of the best leaves before the last block: a fifth for the race's tests,
+    the rest for the finals' cuts."""
     margin: float = Field(0.1, ge=0)
     """Percentage points of PB that count as no difference in the race."""
     finalists: int = Field(3, ge=1)

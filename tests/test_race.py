@@ -143,8 +143,8 @@ async def test_a_second_race_on_the_same_cells_says_the_same_and_asks_nothing(tm
 
 def test_the_error_rate_is_shared_out_over_looks_rivals_and_floors_and_over_cuts() -> None:
     rules = Rules(ORIGINAL, FLOORS, Ladder((0.1, 0.2, 0.4, 0.6, 1.0), (2, 2)), field=8, alpha=0.05)
-    assert rules.per_test == pytest.approx(0.025 / (2 * (8 + 2)))
-    assert rules.per_cut == pytest.approx(0.025 / 2)
+    assert rules.per_test == pytest.approx(0.01 / (2 * (8 + 2)))
+    assert rules.per_cut == pytest.approx(0.04 / 2)
     assert Rules(ORIGINAL, (), Ladder((1.0,)), field=4).per_test == pytest.approx(0.05 / 4), "one block has no looks"
 
 
