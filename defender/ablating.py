@@ -17,13 +17,10 @@ from defender.heritage import adopt, answered, grown, read_parent
 from defender.layout import HELD_OUT_FIRST, build_floors
 from defender.plan import Panel
 from defender.records import Item, Split
-from defender.runs import STUDY, RunFolder, open_run
+from defender.runs import ABLATION, STUDY, RunFolder, open_run
 from defender.samples import MIN_ITEMS
 from defender.session import MakeEngine, Watch, describe, sit
 from defender.variants import KINDS, Subject, subject_of, variants
-
-FOLDER = "ablation"
-"""Where an ablation lies in its run's folder; of another prompt than the winner, with the prompt's id after it."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ def open_ablation(
     terms = replace(terms, free=answered(parent, known, terms))
     settled = bill(terms)
     prepared = replace(before, config=config, plan=None, panel=terms.panel, prompts=(), pool=())
-    name = FOLDER if candidate == known.winner else f"{FOLDER}-{candidate.id}"
+    name = ABLATION if candidate == known.winner else f"{ABLATION}-{candidate.id}"
     contents = before.contents | {"run": parent.digest, "prompt": candidate.digest}
     if make:
         folder = open_run(config, parent.path, name, contents=contents, must_exist=resume)

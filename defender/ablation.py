@@ -193,6 +193,8 @@ def _reason(one: PairedDifference, p: float, allowed: Margin, fate: Fate, falls:
         said += f"; by more than the margin of {allowed.points:g} points"
     elif fate == "not distinguishable":
         said += f"; neither a difference nor one below the margin of {allowed.points:g} points is shown: more items may"
+        if one.se == 0.0 and one.difference == 0.0:
+            said += f" (on the {one.items} items of the smallest benchmark nothing differed at all)"
     return said
 
 

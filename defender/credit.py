@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 from defender.errors import IncompleteMatrix
 from defender.parts import Look, every_look
 from defender.records import FloatArray, Interval, OutcomeMatrix
-from defender.samples import Sample, sorted_matrix, take
+from defender.samples import ROUNDING, Sample, sorted_matrix, take
 from defender.shapley import Coalition, Game
 from defender.spread import influence, leave_one_out, pooled
 
@@ -35,7 +35,8 @@ class Credit:
         kind: what the part is ("", "axis", "benchmark", "category", "between"); ``axis``: on which axis, "" for both.
         value: squared points or points. Of a category: its share of the whole's, so that parts sum to the whole.
         sampling: what sampling orders adds to the standard error; 0 where all orders count.
-        interval: over items and sampled orders together; None of "PB", whose root has no plain one near 0.
+        interval: over items and sampled orders together; None where items do not differ, and of "PB", whose root has
+            no plain one near 0.
     """
 
     clause: str
@@ -153,7 +154,6 @@ def _mixed(
         whole = float(np.sqrt(variance + np.nan_to_num(error_P[row]) ** 2))
         half = float(stdtrit(df, (1.0 + level) / 2.0)) * whole
         value = float(value_P[row])
-        part, kind, axis = place
-        yield Credit(
-            clause, quantity, part, kind, axis, value, float(error_P[row]), Interval(value - half, value + half, level)
-        )
+        # Where no item differs from another, what unseen ones would do is not known: no interval, not one of width 0.
+        interval = Interval(value - half, value + half, level) if whole > ROUNDING else None
+        yield Credit(clause, quantity, *place, value, float(error_P[row]), interval)

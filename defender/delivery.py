@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from defender.kinds import Kinds, Reading, standouts, strange
 from defender.purse import dollars_of
 from defender.records import Candidate, Comparison, Export
 from defender.results import Results, Stage, read_results
-from defender.runs import RunFolder
+from defender.runs import ABLATION, CONFIG, RunFolder, load_run
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def deliver(
     if model_template is not None and format not in ("vllm", "all"):
         raise ConfigError(f"--model-template is for the vllm format; leave it out of an export as {format}")
     template = read_template(model_template)
-    results = read_results(folder)
+    results = _holding(folder, prompt)
     candidate = _choose(results, prompt, force)
     around = Surroundings([i.sentence for i in results.identities.values() if i.sentence], template)
     chosen = list(exporters(around).values()) if format == "all" else [build_exporter(format, around)]
@@ -171,6 +172,19 @@ def _counts(kinds: Kinds) -> dict[str, Any]:
 
 def _verdicts(results: Results, candidate: Candidate) -> Sequence[Comparison]:
     return [c for c in results.comparisons if c.candidate == candidate.name]
+
+
+def _holding(folder: RunFolder, prompt: str | None) -> Results:
+    """Return the run, or the ablation in its folder that offers a prompt of that name; its evidence is its own."""
+    results = read_results(folder)
+    if prompt is None or any(prompt in (c.label, c.id) for c in results.candidates.values()):
+        return results
+    for kept in sorted(folder.path.glob(f"{ABLATION}*/{CONFIG}")):
+        with suppress(ConfigError):  # one that has measured nothing yet offers nothing
+            found = read_results(load_run(folder.path, kept.parent.name))
+            if found.winner is not None and prompt in (found.winner.label, found.winner.id):
+                return found
+    return results
 
 
 def _choose(results: Results, prompt: str | None, force: bool) -> Candidate:

@@ -42,6 +42,7 @@ def conclude(folder: RunFolder) -> tuple[list[str], dict[str, Any]]:
         f"cost     {context.cost}",
         f"run      {folder.path}",
         f"report   {paths[0]}",
+        f"page     {paths[1]}",
     ]
     if prompt:
         name = found.shorter.name if found.shorter else SHORTER
@@ -100,6 +101,7 @@ def _context(found: Ablated) -> AblationContext:
         importance=found.importance["methods"],
         importance_note=found.importance["reason"],
         cost=f"{spend['reserved']}{of} requests, {tokens} tokens",
+        caveats=[TEACHING] if found.folder.config.model.name == EMBEDDED else [],
         methods=_methods(found),
     )
 

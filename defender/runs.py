@@ -21,6 +21,8 @@ from defender.records import digest_of
 CONFIG = "config.json"
 DATABASE = "run.db"
 STUDY = "study.db"
+ABLATION = "ablation"
+"""Where an ablation lies in its run's folder; of another prompt than the winner, with the prompt's id after it."""
 LOG = "vllm.log"
 GUESTS = ("optuna", "openai", "ctranslate2", "datasets", "numpy", "scipy", "pandas", "SQLAlchemy", "pydantic")
 

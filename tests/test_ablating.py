@@ -8,6 +8,7 @@ import pytest
 
 from defender.ablated import read_ablation
 from defender.ablating import Opened, asked, priced
+from defender.delivery import deliver
 from defender.errors import BudgetError, ConfigError, ResumeRefused
 from defender.reckoning import conclude
 from defender.results import read_results
@@ -99,8 +100,24 @@ def test_credits_sum_to_what_all_clauses_add(done: tuple[Opened, list[str]]) -> 
 def test_reports_are_written_and_the_document_is_plain_json(done: tuple[Opened, list[str]]) -> None:
     _, document = conclude(done[0].folder)
     assert json.loads(json.dumps(document)) == document
-    assert [Path(path).name for path in document["report"]][:3] == ["ablation.md", "ablation.csv", "clauses.csv"]
+    names = ["ablation.md", "ablation.html", "ablation.csv", "clauses.csv"]
+    assert [Path(path).name for path in document["report"]] == names
     assert all(Path(path).stat().st_size for path in document["report"])
+
+
+def test_the_shorter_prompt_is_exported_by_name_with_its_own_evidence(
+    done: tuple[Opened, list[str]], run: RunFolder, tmp_path: Path
+) -> None:
+    found = read_ablation(done[0].folder)
+    assert found.shorter is not None
+    (file,) = deliver(done[0].parent, "json", tmp_path, prompt="shorter").files
+    told = json.loads(Path(file.path).read_text())
+    assert told["system"]["template"] == found.shorter.template
+    assert told["provenance"]["run"] == "ablation"
+    assert told["provenance"]["verdicts"]["Original"] == "better"
+    assert all(gap <= 0 for gap in told["provenance"]["floor_gaps"].values())
+    with pytest.raises(ConfigError, match="has no prompt 'shorter'"):
+        deliver(run, "json", tmp_path, prompt="shorter")
 
 
 def test_a_budget_is_never_overshot_and_what_it_leaves_out_is_said(run: RunFolder, tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from defender.ablation import Finding
 from defender.credit import Credit
 from defender.errors import StoreError
 from defender.records import Candidate, PBEstimate
+from defender.report.changes import change_rows, credit_rows
 from defender.report.markdown import fenced
+from defender.report.page import linked, rendered
 from defender.report.tables import between, frame, markdown_text, shown, to_csv, to_markdown, visible
 
 HEADINGS: Mapping[str, str] = {
@@ -41,7 +43,7 @@ class AblationContext:
         credits: the clauses' Shapley values, () where combinations were not measured; ``game``: how, in words.
         importance: Optuna's, method -> parameter -> share; ``importance_note``: why something is missing.
         methods: heading -> text.
-        cost: what was spent, in words.
+        cost: what was spent, in words. ``caveats``: what the numbers do not show.
     """
 
     run: str
@@ -57,18 +59,17 @@ class AblationContext:
     importance: Mapping[str, Mapping[str, float]]
     importance_note: str
     cost: str
+    caveats: Sequence[str] = ()
     methods: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_ablation(context: AblationContext, into: Path) -> list[Path]:
-    """Write ``ablation.md``, ``ablation.csv`` (every change) and, where there are any, ``clauses.csv`` (every value).
+    """Write ``ablation.md``, ``ablation.html``, ``ablation.csv`` (every change) and ``clauses.csv`` (every value).
 
     Raises:
         StoreError: the folder cannot be written.
     """
-    files = {"ablation.md": ablation_page(context), "ablation.csv": to_csv(changes(context.findings, plain=True))}
-    if context.credits:
-        files["clauses.csv"] = to_csv(credit_table(context.credits))
+    files = {"ablation.md": ablation_page(context), "ablation.html": ablation_html(context), **_data(context)}
     try:
         into.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
@@ -76,6 +77,32 @@ def write_ablation(context: AblationContext, into: Path) -> list[Path]:
     except OSError as error:
         raise StoreError(f"cannot write {into}: {error}; free the place or name another folder") from error
     return [into / name for name in files]
+
+
+def _data(context: AblationContext) -> dict[str, str]:
+    """Return the tables a program reads: file name -> CSV; no ``clauses.csv`` where combinations were not measured."""
+    files = {"ablation.csv": to_csv(changes(context.findings, plain=True))}
+    return files | ({"clauses.csv": to_csv(credit_table(context.credits))} if context.credits else {})
+
+
+def ablation_html(context: AblationContext) -> str:
+    """Return ``ablation.html``: one page without a network, in the house's style."""
+    kinds = [
+        (kind.replace(" ", "-"), HEADINGS[kind], rows, [(HEADINGS[kind], changes({kind: some}))])
+        for kind, some in context.findings.items()
+        if (rows := change_rows(some)) is not None
+    ]
+    titles = {HEADINGS[kind] for kind in context.findings}
+    credited = [(title, table) for title, table in _credit_tables(context.credits) if not table.empty]
+    named = titles | {title for title, _ in credited}
+    return rendered("ablation.html", {
+        "c": context,
+        "kinds": kinds,
+        "shared": credit_rows(context.credits),
+        "credits": credited,
+        "more": [(title, table) for title, table in ablation_tables(context) if title not in named],
+        "downloads": [(name, linked("text/csv", text)) for name, text in _data(context).items()],
+    })  # fmt: skip
 
 
 def ablation_page(context: AblationContext) -> str:
@@ -86,6 +113,7 @@ def ablation_page(context: AblationContext) -> str:
     if context.shorter is not None:
         parts.append(fenced(visible(context.shorter.template)))
     parts.append(f"**Cost:** {markdown_text(context.cost)}")
+    parts += [f"> **Caveat.** {markdown_text(caveat)}" for caveat in context.caveats]
     for heading, table in ablation_tables(context):
         parts.append(f"## {heading}\n\n{to_markdown(table)}")
     parts.append(

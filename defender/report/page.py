@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,16 @@ def write_page(context: ReportContext, into: Path) -> Path:
 
 def html(context: ReportContext) -> str:
     """Return ``report.html``. Pure: the same context gives the same bytes."""
+    known: dict[str, Any] = {"c": context, **_charts(context)}
+    known |= {"tables": sections(context), "facts": facts(context)}
+    known |= {"downloads": [(name, linked(kind, text)) for name, kind, text in downloads(context)]}
+    known["happened"] = {step.decision for step in context.decisions}
+    known["exact"] = context.winner.template if context.winner else ""
+    return rendered("page.html", known)
+
+
+def rendered(template: str, known: Mapping[str, Any]) -> str:
+    """Return a page of this folder's templates, with the house's style, script and policy; text in it stays text."""
     style, script = (Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -63,12 +73,8 @@ def html(context: ReportContext) -> str:
     )
     environment.filters["grid"] = grid
     environment.globals |= {"shapes": SHAPES, "signs": lanes.SIGNS}
-    known: dict[str, Any] = {"c": context, "style": style, "script": script, **_charts(context)}
-    known |= {"policy": _policy(style, script), "tables": sections(context), "facts": facts(context)}
-    known |= {"downloads": [(name, _link(kind, text)) for name, kind, text in downloads(context)]}
-    known["happened"] = {step.decision for step in context.decisions}
-    known["exact"] = context.winner.template if context.winner else ""
-    return environment.get_template("page.html").render(known)
+    own = {"style": style, "script": script, "policy": _policy(style, script)}
+    return environment.get_template(template).render({**known, **own})
 
 
 def grid(frame: pd.DataFrame) -> Grid:
@@ -124,6 +130,7 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-def _link(kind: str, text: str) -> str:
+def linked(kind: str, text: str) -> str:
+    """Return a link that holds a whole file of a media type."""
     whole = base64.b64encode(text.encode("utf-8", "replace")).decode("ascii")
     return f"data:{kind};charset=utf-8;base64,{whole}"
