@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from defender.ablation import Fate, Finding
 from defender.credit import Credit
 from defender.records import Interval
-from defender.report.charts import ROW, Mark, Row, Rows
+from defender.report.rows import ROW, Mark, Row, Rows
 from defender.report.scales import Scale, scale
 
 LOOKS: Mapping[Fate, int] = {
