@@ -21,7 +21,7 @@ export VENV LIVE CHECKPOINT PYTHON VLLM_TORCH VLLM_PACKAGE
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help search test lint bench example checkpoint vllm-test
+.PHONY: help search test lint bench docs example checkpoint vllm-test
 
 # Finds a Python, makes .venv if there is none that runs, installs the project. $EXTRAS is "" or "[dev]".
 define ENVIRONMENT
@@ -79,6 +79,9 @@ bench: $(VENV)/.dev  ## print what this machine does: start-up, throughput
 
 example: $(VENV)/.dev  ## make runs/example again: a small search and its page
 	$(BIN)/python -m tests.example
+
+docs: $(VENV)/.dev  ## write the pages of docs/ that are made from the code
+	$(BIN)/python -m tests.pages
 
 checkpoint: $(CHECKPOINT)/config.json  ## write the embedded model as a Hugging Face folder, for other servers
 	@:

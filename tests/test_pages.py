@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from defender.cli.app import app
+from tests.pages import pages as made
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "runs").glob("*.md")])
@@ -56,6 +57,11 @@ def test_every_command_shown_has_the_options_it_is_shown_with(page: str, line: s
 def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
     targets = [target for target in _LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target]
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_pages_made_from_the_code_are_as_the_code_makes_them() -> None:
+    stale = [name for name, text in made().items() if (ROOT / "docs" / name).read_text(encoding="utf-8") != text]
+    assert stale == [], "run: make docs"
 
 
 def test_pages_with_commands_are_read_at_all() -> None:
