@@ -14,10 +14,11 @@ DOCS = Path(__file__).parents[1] / "docs"
 _CONFIGURATION = """\
 # Run files
 
-`defender search --config run.yaml` (and `measure`, `plan`) read a YAML file; options on the command line override it, and
-every key has a default. Unknown keys are errors, with their line. `defender schema run` prints the JSON Schema, which is also
-[schemas/run.json](schemas/run.json), beside those of [search spaces](schemas/space.json) and
-[identity sets](schemas/identities.json): begin a file with `# yaml-language-server: $schema=PATH` and an editor checks it.
+`defender search --config run.yaml` (and `measure`, `plan`) read a YAML file; options on the command line override it,
+and every key has a default. Unknown keys are errors, with their line. `defender schema run` prints the JSON Schema, which
+is also [schemas/run.json](schemas/run.json), beside those of [search spaces](schemas/space.json) and
+[identity sets](schemas/identities.json): begin a file with `# yaml-language-server: $schema=PATH` and an editor checks
+it.
 
 ```yaml
 model: {name: meta-llama/Llama-3.1-8B-Instruct, base_url: http://localhost:8000/v1}
@@ -29,8 +30,8 @@ confirm: {items: 400}
 budget: {max_requests: 500000}
 ```
 
-A run's digest covers everything that changes results. `budget` and `speed` are outside it: raise a budget and the same run
-goes on.
+A run's digest covers everything that changes results. `budget` and `speed` are outside it: raise a budget and the same
+run goes on.
 
 """
 
