@@ -15,7 +15,7 @@ _CONFIGURATION = """\
 # Run files
 
 `defender search --config run.yaml` (and `measure`, `plan`) read a YAML file; options on the command line override it,
-and every key has a default. Unknown keys are errors, with their line. `defender schema run` prints the JSON Schema, which
+and every key has a default. Unknown keys are errors, with their line. `defender schema run` prints the JSON Schema; it
 is also [schemas/run.json](schemas/run.json), beside those of [search spaces](schemas/space.json) and
 [identity sets](schemas/identities.json): begin a file with `# yaml-language-server: $schema=PATH` and an editor checks
 it.
