@@ -18,6 +18,9 @@ from defender.records import Candidate, Comparison, Export
 from defender.results import Results, Stage, read_results
 from defender.runs import ABLATION, CONFIG, RunFolder, load_run
 
+BARE = ("text", "json", "yaml", "kubernetes")
+"""Formats that carry the text and leave the conversation to whoever reads them."""
+
 
 @dataclass(frozen=True)
 class Delivery:
@@ -64,6 +67,8 @@ def deliver(
         into.mkdir(parents=True, exist_ok=True)
         for exporter in chosen:
             try:
+                if not force:
+                    _seated(results, exporter.format)
                 files += exporter.write(candidate, told, into)
             except ConfigError as error:
                 if format != "all":
@@ -168,6 +173,16 @@ def _counts(kinds: Kinds) -> dict[str, Any]:
         "standouts": [asdict(found) for found in standouts(kinds)],
         "notice": strange(kinds),
     }
+
+
+def _seated(results: Results, format: str) -> None:
+    """Refuse formats that make a system message of what was measured in the user's. Raises ConfigError."""
+    if results.card.get("system_role") == "user" and format not in BARE:
+        raise ConfigError(
+            f"the chat template of {results.card.get('model')} has no system role, so the run put the system text in "
+            f"front of the user's message; {format} would send a system message, which was not measured. Export as "
+            f"{', '.join(BARE)} and put the text there yourself, or give --force"
+        )
 
 
 def _verdicts(results: Results, candidate: Candidate) -> Sequence[Comparison]:

@@ -19,6 +19,7 @@ from defender.identities import load_identities
 from defender.records import Request, Response
 from defender.results import read_results
 from defender.runs import RunFolder, load_run
+from defender.store import SqlStore
 from tests.stored_run import SPACE, copied, measured, searched, settings
 
 
@@ -46,6 +47,21 @@ def test_one_format_writes_that_format_only_and_the_same_bytes_again(
     assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
     assert deliver(stored[0], "json", tmp_path).files == (file,)
     assert Path(file.path).read_bytes() == before
+
+
+def test_what_was_measured_in_the_users_turn_is_not_exported_as_a_system_message(
+    stored: tuple[RunFolder, SearchResult], tmp_path: Path
+) -> None:
+    run = copied(stored[0], tmp_path / "seated")
+    store = SqlStore(run.database)
+    store.note("card", "model", store.notes("card")["model"] | {"system_role": "user"})
+    store.close()
+    done = deliver(run, "all", tmp_path / "out")
+    assert {file.format for file in done.files} == {"text", "json", "yaml", "kubernetes"}
+    assert "would send a system message" in done.refused["litellm"]
+    with pytest.raises(ConfigError, match="has no system role"):
+        deliver(run, "openai", tmp_path / "one")
+    assert deliver(run, "openai", tmp_path / "one", force=True).files
 
 
 def test_the_suite_asks_with_the_identities_of_the_run(stored: tuple[RunFolder, SearchResult], tmp_path: Path) -> None:
