@@ -98,13 +98,16 @@ class VllmServer:
         if self._served is None:
             raise EngineDown(f"{self._launch.model}: not started, or closed; call start() first")
         try:
-            return await self._served.complete(request)
+            response = await self._served.complete(request)
         except EngineDown as down:
             self._explain(down)
             raise
+        if response.error is not None:
+            self._explain()
+        return response
 
-    def _explain(self, down: EngineDown) -> None:
-        """Raise EngineDown with vLLM's own reason where it is the server that has ended."""
+    def _explain(self, down: EngineDown | None = None) -> None:
+        """Raise EngineDown with vLLM's own reason where it is the server that has ended: no request can succeed."""
         if self._server is not None and self._server.ended:
             raise EngineDown(
                 f"the vLLM server of '{self._launch.model}' ended: {self._server.why()}. Its log: {self.log}. "

@@ -212,7 +212,7 @@ async def test_the_event_loop_goes_on_while_programs_run(sandbox: Sandbox) -> No
         await asyncio.sleep(0.001)
         worst = max(worst, time.monotonic() - before)
     assert all(verdict.passed for verdict in checks.result())
-    assert worst < min(0.25, (time.monotonic() - began) / 3)
+    assert worst < (time.monotonic() - began) / 2  # a loop that waits for them stands still all the time
 
 
 async def test_programs_run_at_the_same_time() -> None:
