@@ -78,7 +78,7 @@ def test_differences_name_dotted_keys_and_both_values() -> None:
     assert differences(before, now) == [
         "floors.safety: 'Original-1' -> None",
         "floors.utility: 'Original-1' -> '60'",
-        "search.items: 64 -> 48",
+        "search.items: 64 -> 96",
         "seed: 1 -> 0",
     ]
     assert differences(before, before) == []

@@ -57,7 +57,7 @@ def search(
     judge: JudgeKind = None,
     judge_model: JudgeModel = None,
     judge_base_url: JudgeUrl = None,
-    items: Annotated[int | None, typer.Option(help="Search items per benchmark, for the best (default: 48).")] = None,
+    items: Annotated[int | None, typer.Option(help="Search items per benchmark, for the best (default: 96).")] = None,
     confirm_items: Annotated[int | None, typer.Option(help="Held-out items per benchmark (default: 80).")] = None,
     confirm_phrasings: Phrasings = None,
     candidates: Annotated[int | None, typer.Option(help="The most candidates to measure.")] = None,

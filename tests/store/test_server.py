@@ -112,21 +112,26 @@ def test_a_database_that_is_restarted_in_the_middle_costs_nothing_and_counts_not
     try:
         with closing(opened(server, tmp_path)) as owner, ThreadPoolExecutor(2) as pool:
             worker = beside(server, tmp_path)
-            going = True
+            going, counts = True, {"a": 0, "b": 0}
 
             def work(store: SqlStore, name: str) -> int:
-                n = 0
                 while going:
+                    n = counts[name]
                     store.commit([(f"{name}{n}", ANSWER)], [(CELL._replace(item=f"{name}{n}"), "k", RIGHT)], [PAID])
                     assert store.responses([f"{name}{n}"])
-                    n += 1
-                return n
+                    counts[name] += 1
+                return counts[name]
+
+            def await_more(by: int) -> None:
+                least, deadline = {name: n + by for name, n in counts.items()}, time.monotonic() + 60
+                while any(counts[name] < n for name, n in least.items()) and time.monotonic() < deadline:
+                    time.sleep(0.01)
 
             working = [pool.submit(work, owner, "a"), pool.submit(work, worker, "b")]
-            time.sleep(0.3)
+            await_more(3)
             server.stop(how)
             server.start()
-            time.sleep(0.3)
+            await_more(2)
             going = False
             done = sum(one.result(60) for one in working)
             assert owner.spend()["reserved"] == owner.spend()["settled"] == owner.spend()["answers"] == done > 4
