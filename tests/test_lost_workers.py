@@ -240,7 +240,7 @@ def test_a_worker_that_is_told_to_stop_ends_in_order(tmp_path: Path, postgres: P
             "--store",
             postgres.url(),
             "--workers",
-            "join",
+            "only",
             "--run",
             run,
         )
