@@ -70,12 +70,18 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if how == "slow":
         time.sleep(300)
-    server = ThreadingHTTPServer((asked.host, int(asked.port)), _handler(asked))
+    server = Server((asked.host, int(asked.port)), _handler(asked))
     if how == "brief":
         threading.Timer(1.5, lambda: _die("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate")).start()
     _say(f"worker {worker.pid}")
     _say(f"Starting vLLM server on http://{asked.host}:{asked.port}")
     server.serve_forever()
+
+
+class Server(ThreadingHTTPServer):
+    """Takes as many connections at once as clients open; the standard five hold the rest up for a minute."""
+
+    request_queue_size = 512
 
 
 def _handler(asked: argparse.Namespace) -> type[BaseHTTPRequestHandler]:
