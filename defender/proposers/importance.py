@@ -19,8 +19,8 @@ def importances(storage: str, name: str, seed: int = 0) -> tuple[dict[str, dict[
     """Return method -> parameter -> share (each method's sum to 1), and why a method is missing ("" for none).
 
     Args:
-        storage: URL of the study's database. ``name``: its name there.
-        name: the study's name.
+        storage: URL of the study's database.
+        name: the study's name there.
         seed: of the forest.
     """
     try:

@@ -205,14 +205,16 @@ def await_the_end_of_all_sandboxes(seconds: float = 5) -> None:
 
 
 async def test_the_event_loop_goes_on_while_programs_run(sandbox: Sandbox) -> None:
-    worst, began = 0.0, time.monotonic()
+    worst, turns, began = 0.0, 0, time.monotonic()
     checks = asyncio.gather(*(sandbox.check(HONEST, TEST) for _ in range(40)))
     while not checks.done():
         before = time.monotonic()
         await asyncio.sleep(0.001)
-        worst = max(worst, time.monotonic() - before)
+        worst, turns = max(worst, time.monotonic() - before), turns + 1
     assert all(verdict.passed for verdict in checks.result())
-    assert worst < (time.monotonic() - began) / 2  # a loop that waits for them stands still all the time
+    # A loop that waited for each program would get a turn or two between them; on a busy machine all takes longer.
+    assert turns > 3 * 40
+    assert worst < (time.monotonic() - began) / 3
 
 
 async def test_programs_run_at_the_same_time() -> None:
