@@ -3,7 +3,8 @@
 Every strategy searches with the embedded model on the same search items, under the same ledger and floors, and draws
 from the same sentences: ours, random, TPE and the seeds combine the clauses of `search_spaces/clauses.yaml`, GEPA,
 MIPROv2 and COPRO are handed them by a prompt model that writes nothing else. The confirm stage is the same for all
-and is left out of the count. Exact PB is computed from the model's own probabilities over whole pools.
+and is left out of the count; what it claims of the race's winner is held against the exact value. Exact PB is computed
+from the model's own probabilities over whole pools.
 
 Lines are kept in build/efficiency.jsonl; a second run goes on where the first stopped.
 Run: .venv/bin/python benchmarks/search_efficiency.py [seeds, default 10] [strategies, e.g. race,gepa]
@@ -39,7 +40,7 @@ from defender.ledger import Ledger
 from defender.measure import Measurer
 from defender.miniature import items as pool
 from defender.proposers.language import over_engine
-from defender.records import Candidate, Sampling
+from defender.records import Candidate, Interval, PBEstimate, Sampling
 from defender.rivalry import Rivalry
 from defender.rivals import PROMPT_TOKENS, WRITING, strategy_of
 from defender.search import Search
@@ -51,12 +52,12 @@ ITEMS = 24
 LARGE, SMALL = 24_000, 4_800
 """Requests of the search stage: what rivals get, and a fifth of it for the race."""
 RACED: Mapping[int, Mapping[str, Any]] = {
-    SMALL: {"items": 12, "blocks": (1, 1, 2), "finals": (4, 2)},
+    SMALL: {"items": 6, "blocks": (1, 1), "finals": (3,)},
     LARGE: {"items": ITEMS, "blocks": (1, 1, 2), "finals": (6, 3)},
 }
 """How the race spends each."""
-CONFIRM = 3
-"""Confirm items: the stage is run, and counts for nothing here."""
+CONFIRM, CLAIMED = 3, 48
+"""Confirm items a benchmark: the stage is run, and counts for nothing here; more where its claim is checked."""
 ALLOWED = 1.0
 PLANS = (
     *(("race", budget) for budget in (SMALL, LARGE)),
@@ -70,15 +71,19 @@ def settings(strategy: Any, requests: int, seed: int) -> RunConfig:
     search = SearchConfig(strategy=strategy, finalists=1, candidates=4096, **own)
     return RunConfig(
         search=search,
-        confirm=MeasureConfig(items=CONFIRM),
+        confirm=MeasureConfig(items=CLAIMED if strategy == "race" else CONFIRM),
         seed=seed,
         benchmarks=("miniature_utility", "miniature_safety"),
     )
 
 
-async def found(strategy: str, requests: int, seed: int, folder: Path) -> tuple[Candidate, int, int]:
-    """Search once; return the first finalist, the requests of the search stage, and the candidates it looked at."""
-    config = settings("tpe" if strategy in WRITING else strategy, requests, seed)  # a guest brings its own writer
+async def found(strategy: str, requests: int, seed: int, folder: Path) -> tuple[Candidate, int, int, Interval | None]:
+    """Search once.
+
+    Returns:
+        The first finalist, the requests of the search stage, the candidates it looked at, and what confirm claims.
+    """
+    config = settings("random" if strategy in WRITING else strategy, requests, seed)  # a guest brings its own writer
     prepared = prepare(config)
     space, plan = prepared.space, prepared.plan
     assert space is not None
@@ -102,15 +107,18 @@ async def found(strategy: str, requests: int, seed: int, folder: Path) -> tuple[
                 search = Rivalry(strategy, guest, measurer, plan, admission, ledger, store)
             else:
                 search = Search(measurer, build_proposer(config, space), plan, ledger, store)
+            claimed: Mapping[str, PBEstimate] = {}
             with suppress(NothingFeasible):  # on a handful of confirm items, which count for nothing here
-                await search.run()
+                claimed = (await search.run()).confirmed
             await engine.close()
         first = next((one for one in store.notes("decision").values() if one["action"] == "finalist"), None)
         if first is None:
             raise NothingFeasible("no candidate keeps the floors on search items")
         names = store.notes("candidate")
         confirm = len({str(first["candidate"]), *(seed.id for seed in plan.seeds)}) * plan.confirm.cells_per_candidate
-        return _candidate(names[str(first["candidate"])]), ledger.spent - confirm, len(names)
+        told = claimed.get(str(first["candidate"]))
+        claim = told.interval if told and strategy == "race" else None
+        return _candidate(names[str(first["candidate"])]), ledger.spent - confirm, len(names), claim
     finally:
         store.close()
 
@@ -135,10 +143,11 @@ def run(strategy: str, budget: int, seed: int, truths: dict[str, Truth], model: 
     started = time.time()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            winner, spent, looked_at = asyncio.run(found(strategy, budget, seed, Path(folder)))
+            winner, spent, looked_at, claim = asyncio.run(found(strategy, budget, seed, Path(folder)))
             truth = truths.setdefault(winner.digest, exact_pb(winner, items=counted(), runtime=model))
             line |= {"requests": spent, "pb": truth.pb, "utility": truth.utility, "safety": truth.safety}
             line |= {"candidates": looked_at, "prompt": winner.template}
+            line["claim"] = None if claim is None else [claim.low, claim.high]
         except NothingFeasible as reason:
             line |= {"requests": budget, "pb": None, "reason": str(reason)}
     line["seconds"] = round(time.time() - started, 1)
@@ -157,6 +166,7 @@ def table(lines: Mapping[tuple[str, int, int], Mapping[str, Any]], before: Truth
         if not good:
             continue
         pb = np.array([row["pb"] for row in good])
+        claims = [row["claim"][0] <= row["pb"] <= row["claim"][1] for row in good if row.get("claim")]
         kept = sum(
             row["utility"] >= before.utility - ALLOWED and row["safety"] >= before.safety - ALLOWED for row in good
         )
@@ -165,6 +175,7 @@ def table(lines: Mapping[tuple[str, int, int], Mapping[str, Any]], before: Truth
         print(
             f"{strategy:<10} {budget:>7,} {spent:>7,.0f}  {np.median(pb):.2f}, {pb.min():.2f}, {pb.max():.2f}"
             f"{'':>15} {kept:>4} of {len(rows):<3} {len(rows):>5}  {prompts:.0f}"
+            + (f"  claimed interval holds it {sum(claims)} of {len(claims)}" if claims else "")
         )
     rivals = {name: pb for (name, _), pb in medians.items() if name != "race"}
     if rivals and ("race", SMALL) in medians:

@@ -29,7 +29,7 @@ def check_strategy(config: RunConfig) -> None:
         BudgetError: it needs a budget.
     """
     settings = config.search
-    if settings.strategy != "race" and settings.proposer not in ("tpe", OWN_PROPOSER.get(settings.strategy)):
+    if settings.strategy != "race" and settings.proposer not in ("thompson", OWN_PROPOSER.get(settings.strategy)):
         raise ConfigError(
             f"strategy '{settings.strategy}' does not take a proposer, got '{settings.proposer}': leave --proposer "
             "out, or --strategy"

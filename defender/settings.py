@@ -129,7 +129,7 @@ class WriterConfig(Section):
 
 
 Strategy = Literal["race", "random", "seeds", "tpe", "gepa", "mipro", "copro"]
-ProposerName = Literal["tpe", "nsga2", "random", "exhaustive", "listed"]
+ProposerName = Literal["thompson", "tpe", "nsga2", "random", "exhaustive", "listed"]
 OWN_PROPOSER: Mapping[Strategy, ProposerName] = MappingProxyType({"random": "random", "seeds": "listed", "tpe": "tpe"})
 """Strategies for comparison that bring their proposer along."""
 
@@ -141,9 +141,9 @@ class SearchConfig(Section):
     """"race" is this tool's own. The others are for comparison, under the same budget and the same confirm stage:
     "random", "seeds" and "tpe" measure every candidate whole; "gepa", "mipro" (MIPROv2) and "copro" rewrite whole
     prompts with the writer model and need --max-requests."""
-    proposer: ProposerName = "tpe"
-    """"tpe", "nsga2" and "random" draw from the space with Optuna; "exhaustive" measures every text of a small
-    space; "listed" measures the seeds only."""
+    proposer: ProposerName = "thompson"
+    """"thompson", "tpe", "nsga2" and "random" draw from the space under Optuna: "thompson" learns from all prompts
+    together what each choice does; "exhaustive" measures every text of a small space; "listed" the seeds only."""
     candidates: int = Field(64, ge=1)
     """The most candidates to measure, seeds included."""
     generation: int = Field(8, ge=1)

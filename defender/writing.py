@@ -36,7 +36,7 @@ def build_pool(config: RunConfig) -> tuple[str, ...]:
     if config.search.proposes == "listed":
         raise ConfigError(
             "a writer needs a space that grows, and only the seeds are measured here: leave out --strategy seeds, or "
-            "take another proposer than 'listed' (--proposer tpe)"
+            "take another proposer than 'listed' (--proposer thompson)"
         )
     if writer.pool:
         from defender.proposers.pooled import read_pool

@@ -205,7 +205,7 @@ def test_finals_need_a_block_before_them(tmp_path: Path) -> None:
         plan(tmp_path, search={"items": 8, "blocks": [1, 3]})
 
 
-@pytest.mark.parametrize("name", ["tpe", "nsga2", "random", "exhaustive", "listed"])
+@pytest.mark.parametrize("name", ["thompson", "tpe", "nsga2", "random", "exhaustive", "listed"])
 def test_the_proposer_is_the_one_asked_for(tmp_path: Path, name: str) -> None:
     config = settings(tmp_path, search={"proposer": name, "candidates": 8})
     proposer = build_proposer(config, build_space(config))

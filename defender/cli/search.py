@@ -63,7 +63,9 @@ def search(
     candidates: Annotated[int | None, typer.Option(help="The most candidates to measure.")] = None,
     generation: Annotated[int | None, typer.Option(help="Candidates raced side by side.")] = None,
     finalists: Annotated[int | None, typer.Option(help="Candidates that go to confirm beside the seeds.")] = None,
-    proposer: Annotated[str | None, typer.Option(help="tpe (default), nsga2, random, exhaustive, listed.")] = None,
+    proposer: Annotated[
+        str | None, typer.Option(help="thompson (default), tpe, nsga2, random, exhaustive, listed.")
+    ] = None,
     writer_model: Annotated[
         str | None, typer.Option(help="A served model that writes new clauses while searching.")
     ] = None,

@@ -31,7 +31,7 @@ class Exhaustive:
             raise ConfigError(
                 f"space '{space.name}' has {choices} choices and at most {most} candidates may be measured; an "
                 f"exhaustive search measures every text: give --candidates {choices}, a smaller space, or let a "
-                "sampler choose (--proposer tpe)"
+                "sampler choose (--proposer thompson)"
             )
 
     def ask(self, n: int) -> Sequence[Candidate]:

@@ -70,6 +70,7 @@ def outcome(trial: Trial, floors: Sequence[str]) -> Outcome:
         interval = trial.estimate.interval
         attrs |= {"pb": trial.estimate.pb, "interval": [interval.low, interval.high], "level": interval.level}
         attrs |= {"noise_floor": trial.estimate.noise_floor, "gaps": dict(trial.gaps)}
+        attrs |= {"users": max((len(axis.by_identity) for axis in trial.estimate.axes.values()), default=0)}
         attrs |= {axis: found.mean for axis, found in trial.estimate.axes.items()}
     if trial.dropped_at is not None:
         attrs["dropped_at"] = trial.dropped_at

@@ -43,7 +43,7 @@ class Sampled:
         ConfigError: no such sampler.
     """
 
-    def __init__(self, space: Space, seed: int, *, n_startup: int = 10, sampler: SamplerName = "tpe") -> None:
+    def __init__(self, space: Space, seed: int, *, n_startup: int = 10, sampler: SamplerName = "thompson") -> None:
         self._space = space
         self._name: SamplerName = sampler
         self._seed, self._n_startup, self._growths = seed, n_startup, 0
@@ -127,7 +127,7 @@ class Sampled:
         self._exhausted = False
 
     def _fresh(self, seed: int) -> optuna.Study:
-        return study_in_memory(sampler(self._name, seed, self._n_startup))
+        return study_in_memory(sampler(self._name, self._space, seed, self._n_startup))
 
     def _drawn(self, choice: Choice) -> optuna.Trial:
         """Return a live trial at a point of our choosing."""

@@ -14,7 +14,7 @@ from tests.proposers.spaces import SMALL, WIDE, point
 
 
 def test_an_unknown_sampler_is_named() -> None:
-    with pytest.raises(ConfigError, match="no sampler 'cma'; choose one of tpe, nsga2, random"):
+    with pytest.raises(ConfigError, match="no sampler 'cma'; choose one of thompson, tpe, nsga2, random"):
         Sampled(SMALL, 0, sampler="cma")  # type: ignore[arg-type]
 
 
@@ -46,6 +46,11 @@ def best_found(sampler: SamplerName, world: int, n: int = 72) -> float:
 def test_tpe_finds_fairer_prompts_than_random_search() -> None:
     found = {sampler: [best_found(sampler, world) for world in range(4)] for sampler in ("random", "tpe")}
     assert np.mean(found["tpe"]) < np.mean(found["random"]) - 0.3, found
+
+
+def test_thompson_sampling_finds_fairer_prompts_than_tpe_from_the_same_few_measurements() -> None:
+    found = {sampler: [best_found(sampler, world, 40) for world in range(8)] for sampler in ("tpe", "thompson")}
+    assert np.mean(found["thompson"]) < np.mean(found["tpe"]) - 0.3, found
 
 
 def test_a_breeding_sampler_finds_fairer_prompts_than_random_search() -> None:
