@@ -38,6 +38,9 @@ JudgeUrl = Annotated[str | None, typer.Option("--judge-base-url", help="The judg
 AnswerTokens = Annotated[
     int | None, typer.Option("--answer-tokens", help="The most tokens of an answer, where a protocol allows more.")
 ]
+Proposer = Annotated[
+    str | None, typer.Option("--proposer", help="thompson (default), tpe, nsga2, random, exhaustive, listed.")
+]
 Strategy = Annotated[
     str | None, typer.Option("--strategy", help="race (default); to compare: random, seeds, tpe, gepa, mipro, copro.")
 ]

@@ -29,6 +29,7 @@ from defender.cli.options import (
     MaxUsd,
     Models,
     Phrasings,
+    Proposer,
     Protocol,
     Quiet,
     Resume,
@@ -63,9 +64,7 @@ def search(
     candidates: Annotated[int | None, typer.Option(help="The most candidates to measure.")] = None,
     generation: Annotated[int | None, typer.Option(help="Candidates raced side by side.")] = None,
     finalists: Annotated[int | None, typer.Option(help="Candidates that go to confirm beside the seeds.")] = None,
-    proposer: Annotated[
-        str | None, typer.Option(help="thompson (default), tpe, nsga2, random, exhaustive, listed.")
-    ] = None,
+    proposer: Proposer = None,
     writer_model: Annotated[
         str | None, typer.Option(help="A served model that writes new clauses while searching.")
     ] = None,
