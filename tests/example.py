@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = Path("runs/example")
-SEARCH = ("search", "--run", "example", "--items", "16", "--confirm-items", "24", "--candidates", "20")
+SEARCH = ("search", "--run", "example", "--items", "16", "--confirm-items", "24", "--candidates", "28")
 MACHINE = f"{platform.system()}-{platform.machine()}"
 LEFT_OUT = ("run.db.lock", "run.db-wal", "run.db-shm")
 

@@ -14,7 +14,7 @@ from tests.example import EXAMPLE, ROOT, SEARCH
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 STALE = "write it again with: defender report runs/example"
-MOST_BYTES = 1_500_000
+MOST_BYTES = 2_000_000
 
 
 @pytest.fixture(scope="module")
