@@ -141,7 +141,7 @@ class RunConfig(Section):
         writer = self.search.writer
         if not writer.on:
             return None
-        said = writer.model_dump(mode="json", exclude={"api_key_env", "timeout_s"})
+        said = writer.model_dump(mode="json", exclude={"api_key_env", "timeout_s", "system_role"})
         said["pool"] = bool(writer.pool)  # what is in it is in the run's contents
         if writer.alias:
             said["base_url"] = None

@@ -5,14 +5,15 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Literal
 
-from defender.contracts import Bill, Engine, Judge, Meter
+from defender.contracts import Bill, Judge, Meter
 from defender.costs import Unmetered
 from defender.errors import ConfigError
 from defender.judges.memory import Replies, Shelf
 from defender.records import ModelCard, Request, Response
-from defender.settings import JudgeConfig
+from defender.settings import JudgeConfig, SystemRole
 
 if TYPE_CHECKING:
+    from defender.engines.served import Served
     from defender.judges.classifier import Classifier
 
 Judged = Literal["safety", "over_refusal"]
@@ -46,7 +47,7 @@ class Judging:
         self._desk = Desk()
         self._classifier: Classifier | None = None
         self._asked = False
-        self.engine: Engine | None = _engine(config, self._desk) if config.kind in ("model", "guard") else None
+        self.engine: Served | None = _engine(config, self._desk) if config.kind in ("model", "guard") else None
 
     @property
     def card(self) -> ModelCard | None:
@@ -76,12 +77,15 @@ class Judging:
             return self._classified()
         return _screen(axis)  # the classifiers were trained for safety only
 
-    async def start(self, meter: Meter | None = None, replies: Replies | None = None) -> None:
+    async def start(
+        self, meter: Meter | None = None, replies: Replies | None = None, role: SystemRole | None = None
+    ) -> None:
         """Reach the judge's model, or load it; call it once the benchmarks have been handed their judges.
 
         Args:
             meter: pays for what the judge's model is asked; None counts nothing.
             replies: keeps what it said; None keeps it as long as this object lives.
+            role: where the system text goes, as the run found it; None goes by the settings.
 
         Raises:
             EngineDown, ConfigError, DataMissing: there is no such model.
@@ -90,6 +94,8 @@ class Judging:
         if replies is not None:
             self._desk.replies = replies
         if self.engine is not None and self._asked:
+            if role is not None:
+                self.engine.seat(role)
             await self.engine.start()
         if self._classifier is not None:
             await self._classifier.start()
@@ -115,7 +121,7 @@ def _screen(axis: Judged) -> Judge:
     return Refusal(axis)
 
 
-def _engine(config: JudgeConfig, meter: Meter) -> Engine:
+def _engine(config: JudgeConfig, meter: Meter) -> Served:
     from defender.engines.served import Endpoint, Served
 
     if not config.base_url:
@@ -123,7 +129,11 @@ def _engine(config: JudgeConfig, meter: Meter) -> Engine:
             f"a judge of kind '{config.kind}' needs its server: give --judge-base-url http://HOST:PORT/v1 "
             "(and --judge-model, where more than one is served)"
         )
-    return Served(
-        Endpoint(base_url=config.base_url, model=config.name, name=config.alias, api_key_env=config.api_key_env),
-        meter=meter,
+    endpoint = Endpoint(
+        base_url=config.base_url,
+        model=config.name,
+        name=config.alias,
+        api_key_env=config.api_key_env,
+        system_role=config.system_role if config.kind == "model" else "system",
     )
+    return Served(endpoint, meter=meter)

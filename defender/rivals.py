@@ -11,6 +11,7 @@ from defender.config import RunConfig
 from defender.contracts import Meter, Strategy
 from defender.errors import BudgetError, ConfigError
 from defender.journal import Journal
+from defender.records import ModelCard
 from defender.settings import OWN_PROPOSER
 from defender.writing import build_language
 
@@ -57,8 +58,12 @@ def strategy_of(name: str, language: Any, seed: int) -> Strategy:
 
 @asynccontextmanager
 async def build_strategy(
-    config: RunConfig, meter: Meter, journal: Journal, warn: Callable[[str], None]
+    config: RunConfig,
+    meter: Meter,
+    journal: Journal,
+    warn: Callable[[str], None],
+    met: Callable[[ModelCard], None] | None = None,
 ) -> AsyncIterator[Strategy]:
     """Yield the configured strategy; its writer's answers are kept in the run and paid from its budget."""
-    async with build_language(config, meter, journal, warn, asyncio.get_running_loop()) as language:
+    async with build_language(config, meter, journal, warn, met, asyncio.get_running_loop()) as language:
         yield strategy_of(config.search.strategy, language, config.seed)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from defender.config import RunConfig, differences
 from defender.contracts import Benchmark, Store
 from defender.errors import ResumeRefused
 from defender.records import ModelCard
+from defender.settings import JudgeConfig, ModelConfig, WriterConfig
+
+S = TypeVar("S", ModelConfig, JudgeConfig, WriterConfig)
 
 
 def seal(store: Store, cards: Mapping[str, ModelCard | None], benchmarks: Mapping[str, Benchmark]) -> None:
@@ -28,7 +31,7 @@ def seal(store: Store, cards: Mapping[str, ModelCard | None], benchmarks: Mappin
         ResumeRefused: something differs from what the run began with; the message shows it. Nothing was written.
     """
     now: dict[str, dict[str, dict[str, Any]]] = {
-        "card": {name: asdict(card) | {"fingerprint": card.fingerprint} for name, card in cards.items() if card},
+        "card": {name: _noted(card) for name, card in cards.items() if card},
         "benchmark": {
             name: {"axis": b.axis, "protocol": b.protocol, "sampling": asdict(b.sampling)}
             for name, b in benchmarks.items()
@@ -54,12 +57,31 @@ def seal(store: Store, cards: Mapping[str, ModelCard | None], benchmarks: Mappin
 
 
 def seated(config: RunConfig, store: Store) -> RunConfig:
-    """Return the configuration with the seat of the system text as the run found it, so that it is not asked again."""
-    kept = store.notes("card").get("model")
-    if kept is None or config.model.system_role != "auto":
-        return config
-    role = "user" if kept.get("system_role") else "system"
-    return config.model_copy(update={"model": config.model.model_copy(update={"system_role": role})})
+    """Return the configuration with the seats of the system texts as the run found them: nobody is asked again."""
+    kept = store.notes("card")
+    writer = _as_found(config.search.writer, kept.get("writer"))
+    return config.model_copy(
+        update={
+            "model": _as_found(config.model, kept.get("model")),
+            "judge": _as_found(config.judge, kept.get("judge")),
+            "search": config.search.model_copy(update={"writer": writer}),
+        }
+    )
+
+
+def _as_found(asked: S, card: Mapping[str, Any] | None) -> S:
+    if card is None or asked.system_role != "auto":
+        return asked
+    return asked.model_copy(update={"system_role": "user" if card.get("system_role") else "system"})
+
+
+def keep_writer(store: Store, card: ModelCard) -> None:
+    """Keep who writes with the run. Clauses are measured whoever wrote them, so a later writer may be another."""
+    store.note("card", "writer", _noted(card))
+
+
+def _noted(card: ModelCard) -> dict[str, Any]:
+    return asdict(card) | {"fingerprint": card.fingerprint}
 
 
 def card_of(kept: Mapping[str, Any]) -> ModelCard:

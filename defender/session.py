@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, cast
 
 from defender.build import Prepared, build_engine, build_recorded
@@ -26,7 +27,7 @@ from defender.records import Candidate, ModelCard
 from defender.rivalry import Rivalry
 from defender.rivals import PROMPT_TOKENS, WRITING, build_strategy
 from defender.runs import LOG, RunFolder, versions
-from defender.seal import same_model, seal, seated
+from defender.seal import keep_writer, same_model, seal, seated
 from defender.search import SLACK, Refresh, Search, unchanged
 from defender.seeding import COST, Seeds, check_seeds, probes
 from defender.sharing import Shared
@@ -92,7 +93,7 @@ async def sit(
                 await engine.start()
                 before = await _cached(engine)
                 check_context(engine.card, prepared.benchmarks)
-                await prepared.judging.start(ledger.till("judge", prices["judge"]), journal)
+                await prepared.judging.start(ledger.till("judge", prices["judge"]), journal, known.judge.system_role)
                 seal(store, {"model": engine.card, "judge": prepared.judging.card}, prepared.benchmarks)
                 if (same := same_model(engine.card, prepared.judging.card)) is not None:
                     watch.warn(same)
@@ -182,11 +183,13 @@ async def run_search(
         raise ConfigError("this run was not prepared for a search; give --space and run 'defender search'")
     async with sit(folder, prepared, watch, make_engine) as sitting:
         describe(sitting, prepared, {"search": plan.search, "confirm": plan.confirm})
-        config, ledger, store = folder.config, sitting.ledger, sitting.store
+        ledger, store = sitting.ledger, sitting.store
+        config = seated(folder.config, store)
         if config.search.strategy in WRITING:
             return await _rival(sitting, prepared, watch)
+        met = partial(keep_writer, store)
         async with build_writer(
-            config, prepared.pool, _writers(sitting, config), sitting.journal, watch.warn
+            config, prepared.pool, _writers(sitting, config), sitting.journal, watch.warn, met
         ) as writer:
             with build_recorded(folder, space, watch.warn) as proposer:
                 refresh = _growth(sitting, prepared, proposer, writer, watch) if writer else unchanged
@@ -207,7 +210,8 @@ async def _rival(sitting: Sitting, prepared: Prepared, watch: Watch) -> SearchRe
     settings = config.search.writer.model_copy(update={"clause_tokens": PROMPT_TOKENS})
     admission = build_admission(settings, list(prepared.benchmarks.values()), prepared.identities, watch.warn)
     name, ledger, store = config.search.strategy, sitting.ledger, sitting.store
-    async with build_strategy(config, _writers(sitting, config), sitting.journal, watch.warn) as strategy:
+    seats, met = seated(config, store), partial(keep_writer, store)
+    async with build_strategy(seats, _writers(sitting, config), sitting.journal, watch.warn, met) as strategy:
         rival = Rivalry(name, strategy, sitting.measurer, plan, admission, ledger, store, watch.stage)
         return await rival.run()
 

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 EMBEDDED = "embedded"
 
+SystemRole = Literal["auto", "system", "user"]
+"""Where the system text travels: as found out, in a message of its own, or in front of the user's first message."""
+
 
 class Section(BaseModel):
     """A frozen section; an unknown key is an error."""
@@ -75,7 +78,7 @@ class ModelConfig(Section):
     fails is left alone until it is well again. Required unless the model is embedded, or vLLM is started here."""
     weights: tuple[float, ...] = ()
     """Shares of the servers in what is open, one for each of ``base_url``; empty lets each have what it can take."""
-    system_role: Literal["auto", "system", "user"] = "auto"
+    system_role: SystemRole = "auto"
     """"user" puts the system text in front of the user's message, for chat templates without a system role (Mistral,
     Mixtral, Gemma); "auto" finds out before anything is measured. Answers depend on it: it is in their keys."""
     vllm: str = ""
@@ -104,6 +107,8 @@ class WriterConfig(Section):
     """Environment variable that holds its key."""
     alias: str = ""
     """Stands for the base URL in fingerprints."""
+    system_role: SystemRole = "auto"
+    """As the model's, with ``client: served``; a provider DSPy knows is left to DSPy."""
     client: Literal["served", "dspy"] = "served"
     """"served" keeps every answer in the run, so that none is paid for twice; "dspy" reaches any provider DSPy knows,
     its requests are paid from the same budget, and only what came of them is kept."""
@@ -235,6 +240,8 @@ class JudgeConfig(Section):
     """Environment variable that holds its key."""
     alias: str = ""
     """Stands for the base URL in fingerprints."""
+    system_role: SystemRole = "auto"
+    """As the model's, for "model"; a "guard" is sent no system text."""
 
 
 class SandboxConfig(Section):

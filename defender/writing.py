@@ -12,11 +12,11 @@ from typing import Any
 from defender.admission import Admission, texts_of
 from defender.config import RunConfig
 from defender.contracts import Benchmark, ClauseWriter, Meter
-from defender.errors import ConfigError, DataMissing, EngineDown
+from defender.errors import BudgetSpent, ConfigError, DataMissing, EngineDown
 from defender.growth import Schedule
 from defender.journal import Journal
 from defender.kept import Kept
-from defender.records import Identity, Sampling
+from defender.records import Identity, ModelCard, Sampling
 from defender.settings import EMBEDDED, WriterConfig
 
 
@@ -47,6 +47,11 @@ def build_pool(config: RunConfig) -> tuple[str, ...]:
             "the embedded model answers questions and cannot write: give --writer-model and --writer-base-url of a "
             "served one, or search.writer.pool"
         )
+    if writer.client == "dspy" and writer.system_role != "auto":
+        raise ConfigError(
+            f"search.writer.system_role: expected auto with client: dspy, got {writer.system_role}; DSPy says there "
+            "where the system text goes, take client: served to say it yourself"
+        )
     if writer.client == "served" and not writer.base_url:
         raise ConfigError(
             f"the writer '{writer.model}' needs its server: give --writer-base-url http://HOST:PORT/v1, or "
@@ -57,7 +62,12 @@ def build_pool(config: RunConfig) -> tuple[str, ...]:
 
 @asynccontextmanager
 async def build_writer(
-    config: RunConfig, pool: tuple[str, ...], meter: Meter, journal: Journal, warn: Callable[[str], None]
+    config: RunConfig,
+    pool: tuple[str, ...],
+    meter: Meter,
+    journal: Journal,
+    warn: Callable[[str], None],
+    met: Callable[[ModelCard], None] | None = None,
 ) -> AsyncIterator[ClauseWriter | None]:
     """Yield the writer of a search, None where nobody writes.
 
@@ -67,6 +77,7 @@ async def build_writer(
         meter: pays for every request.
         journal: keeps every answer, so that a resumed search pays for none again.
         warn: told when the writer cannot be reached; it is tried again when it is time to write.
+        met: told who writes, once that is known.
     """
     writer = config.search.writer
     if not writer.on:
@@ -78,7 +89,7 @@ async def build_writer(
     else:
         from defender.proposers.rewritten import Rewritten
 
-        async with build_language(config, meter, journal, warn) as language:
+        async with build_language(config, meter, journal, warn, met) as language:
             yield Rewritten(language, patience_s=writer.timeout_s)
 
 
@@ -88,6 +99,7 @@ async def build_language(
     meter: Meter,
     journal: Journal,
     warn: Callable[[str], None],
+    met: Callable[[ModelCard], None] | None = None,
     loop: asyncio.AbstractEventLoop | None = None,
 ) -> AsyncIterator[Any]:
     """Yield the writer's model as a DSPy language model that pays from the run's budget.
@@ -111,10 +123,13 @@ async def build_language(
             timeout_s=writer.timeout_s,
             max_in_flight=1,
             max_attempts=2,
+            system_role=writer.system_role,
         )
-        engine = Kept(Served(endpoint, meter=meter), journal)
+        engine = Kept(Served(endpoint, meter=meter), journal, met)
         try:
             await engine.start()
+        except BudgetSpent:
+            pass  # said again when it is time to write
         except EngineDown as reason:
             warn(f"the writer cannot be reached, so no clauses are written for now: {reason}")
         try:

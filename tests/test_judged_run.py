@@ -16,7 +16,7 @@ from aiohttp import web
 
 from defender.records import digest_of
 from defender.store import SqlStore
-from tests.engines.fault_server import Act, FaultServer, completion, models, says
+from tests.engines.fault_server import Act, FaultServer, completion, models, roleless, says
 from tests.spoons import lay_out, questions
 from tests.test_cli import REPO
 
@@ -153,3 +153,24 @@ async def test_a_budget_without_room_for_the_verdicts_is_refused_before_anything
     assert f"takes {2 * CELLS} more requests" in said
     assert not model.bodies
     assert not judge.bodies
+
+
+async def test_a_judge_without_a_system_role_is_found_once_a_run_and_its_card_says_so(
+    tmp_path: Path, data: Path
+) -> None:
+    async with FaultServer(then=answering(2)) as model, FaultServer(then=roleless(ruling)) as judge:
+        judge.listing, judge.template = says(models("umpire")), None
+        words = command(model, judge, data)
+        code, out, said = await ended(words, tmp_path)
+        assert code == 0, said
+        (answers,) = json.loads(out)["stages"]["measure"]["answers"].values()
+        lost = {reason for reasons in answers["do_not_answer"]["unscored"].values() for reason in reasons}
+        assert lost <= {"judge: no verdict in its reply"}
+        looking = 2
+        assert len(judge.bodies) == 2 * ITEMS + looking
+        assert spent(tmp_path) == CELLS + 2 * ITEMS + looking
+        assert (await ended(words, tmp_path))[0] == 0
+        assert len(judge.bodies) == 2 * ITEMS + looking
+    store = SqlStore(tmp_path / "runs" / "r" / "run.db", readonly=True)
+    assert {name: card["system_role"] for name, card in store.notes("card").items()} == {"model": "", "judge": "user"}
+    store.close()

@@ -13,7 +13,7 @@ from defender.errors import ResumeRefused
 from defender.judges.model import ModelJudge
 from defender.judges.rubrics import DO_NOT_ANSWER
 from defender.records import ModelCard
-from defender.seal import card_in_words, card_of, same_model, seal, seated
+from defender.seal import card_in_words, card_of, keep_writer, same_model, seal, seated
 from defender.store import SqlStore
 from tests.benchmarks.conftest import real_source
 
@@ -76,8 +76,12 @@ def test_where_the_system_text_goes_is_asked_once_a_run(tmp_path: Path) -> None:
     asked = RunConfig(command="measure")
     assert seated(asked, store).model.system_role == "auto"
     for role, found in (("user", "user"), ("", "system")):
-        store.note("card", "model", asdict(ModelCard("tiny", system_role=role)))
-        assert seated(asked, store).model.system_role == found
+        for who in ("model", "judge"):
+            store.note("card", who, asdict(ModelCard("tiny", system_role=role)))
+        keep_writer(store, ModelCard("tiny", system_role=role))
+        config = seated(asked, store)
+        assert {one.system_role for one in (config.model, config.judge, config.search.writer)} == {found}
+        assert config.decisive() == asked.decisive()
     store.close()
 
 

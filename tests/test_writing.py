@@ -22,7 +22,7 @@ from defender.session import Watch, run_search
 from defender.store import SqlStore
 from defender.writing import build_writer
 from tests.contracts.writer import EVIDENCE
-from tests.engines.fault_server import FaultServer, completion, fails, says
+from tests.engines.fault_server import FaultServer, completion, fails, roleless, says
 from tests.proposers.answers import CLAUSES, as_chat
 from tests.stored_run import searched, settings, world
 from tests.test_cli import defender
@@ -60,6 +60,24 @@ async def test_a_served_writer_writes_and_a_resumed_search_pays_it_nothing_again
     assert "Weigh every word." in texts(first)
     assert read_results(run).spend["reserved"] == spent
     assert [t.candidate for t in again.trials] == [t.candidate for t in first.trials]
+    assert warned == []
+
+
+async def test_a_writer_whose_template_refuses_a_system_message_writes_and_is_not_asked_again(tmp_path: Path) -> None:
+    warned: list[str] = []
+    async with FaultServer(then=roleless(says(completion(as_chat())))) as server:
+        server.template = None
+        config = growing(tmp_path, model="tiny", base_url=server.base_url, alias="w", every=2)
+        run, first = await grown(config, tmp_path, warned)
+        assert len(server.bodies) == 3, "two to find out, one to write"
+        store = SqlStore(run.database, readonly=True)
+        assert store.notes("card")["writer"]["system_role"] == "user"
+        store.close()
+        spent = read_results(run).spend["reserved"]
+        await grown(config, tmp_path, warned)
+        assert len(server.bodies) == 3
+    assert "Weigh every word." in texts(first)
+    assert read_results(run).spend["reserved"] == spent
     assert warned == []
 
 
@@ -167,6 +185,7 @@ def test_without_a_writer_its_settings_are_no_part_of_a_run(tmp_path: Path) -> N
         ({"model": "m"}, {}, "needs its server: give --writer-base-url"),
         ({"base_url": "http://a/v1"}, {}, "no model: give --writer-model"),
         ({"model": "embedded"}, {}, "cannot write"),
+        ({"model": "x/m", "client": "dspy", "system_role": "user"}, {}, "expected auto with client: dspy, got user"),
         ({"model": "m", "pool": "p.txt"}, {}, "not both"),
         ({"pool": "absent.txt"}, {}, "no clause pool absent.txt"),
         ({"model": "m", "base_url": "http://a/v1"}, {"proposer": "listed"}, "another proposer than 'listed'"),

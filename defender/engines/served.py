@@ -6,11 +6,8 @@ Retries are made here, not below: the meter admits every wire attempt.
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from types import MappingProxyType
 
 import httpx
 from openai import AsyncOpenAI, DefaultAioHttpClient
@@ -19,26 +16,19 @@ from defender.contracts import Meter
 from defender.costs import Unmetered
 from defender.engines import metrics, wire
 from defender.engines.breaker import Breaker
-from defender.engines.endpoint import Endpoint, Server
+from defender.engines.endpoint import Endpoint, Server, SystemRole
 from defender.engines.lanes import Lane, Lanes
 from defender.engines.listing import Listed, Unready, learn
 from defender.engines.pace import Pace
+from defender.engines.patience import LONGEST_RETRY_AFTER_S, Patience, beyond
 from defender.engines.seating import takes_system
 from defender.engines.transport import UNREACHED, Transport, unreached
 from defender.errors import ConfigError, EngineDown
-from defender.records import ErrorKind, ModelCard, Request, Response, Sampling
+from defender.records import ModelCard, Request, Response, Sampling
 
 __all__ = ["Endpoint", "Served", "Server"]
 
-# A failure of the whole server may pass; a hang or a garbled answer is asked again once, since it costs as much.
-_TRIES: Mapping[ErrorKind, int | None] = MappingProxyType(
-    {"connection": None, "rate_limited": None, "server_error": None, "timeout": 2, "malformed": 2}
-)
 _OVERLOAD = (429, 503, 529)
-_LONGEST_BACKOFF_S = 30.0
-# Rate limits are counted over minutes, so a limit without Retry-After is waited for longer than a hiccup.
-_RATE_LIMIT_PATIENCE = 4.0
-_LONGEST_RETRY_AFTER_S = 120.0
 _PROBE = Request(messages=(("user", "Hi"),), sampling=Sampling(max_tokens=1))
 
 
@@ -54,7 +44,7 @@ class Served:
         self._dialect = wire.Dialect(endpoint.model, folded=endpoint.system_role == "user", extra=endpoint.extra_body)
         self._breaker = self._new_breaker()
         self._down = ""
-        self._jitter = random.Random()
+        self._patience = Patience(endpoint.max_attempts, endpoint.backoff_s)
 
     @property
     def card(self) -> ModelCard:
@@ -62,6 +52,11 @@ class Served:
         if self._card is None:
             raise EngineDown(f"{self._endpoint.url}: not started; the model card is known after start()")
         return self._card
+
+    def seat(self, role: SystemRole) -> None:
+        """Say where the system text goes; before ``start``, by who knows it from earlier and need not ask again."""
+        self._endpoint = replace(self._endpoint, system_role=role)
+        self._dialect = replace(self._dialect, folded=role == "user")
 
     async def start(self) -> None:
         """Reach the servers and learn their card; after a breakdown, try again.
@@ -115,7 +110,7 @@ class Served:
                 if dialect.limit == "max_tokens" and _wants_new_limit(response):
                     self._dialect = replace(self._dialect, limit="max_completion_tokens")
                     continue
-                wait = self._wait(response, attempt, asked)
+                wait = self._patience.wait(response, attempt, asked)
                 if wait is None:
                     break
                 tried.append(lane)
@@ -126,12 +121,12 @@ class Served:
                     await asyncio.sleep(wait)
         finally:
             lanes.give(lane)
-        seen = self._breaker.note(response, asyncio.get_running_loop().time(), final=_beyond_patience(asked))
+        seen = self._breaker.note(response, asyncio.get_running_loop().time(), final=beyond(asked))
         if seen is not None:
             self._down = seen
             raise self._is_down()
-        if _beyond_patience(asked) and response.error is not None:
-            words = f"asks to wait {asked:.0f} s, and {_LONGEST_RETRY_AFTER_S:.0f} s is the longest we wait"
+        if beyond(asked) and response.error is not None:
+            words = f"asks to wait {asked:.0f} s, and {LONGEST_RETRY_AFTER_S:.0f} s is the longest we wait"
             response = replace(response, detail=f"{words}: {response.detail}")
         drawn = request.seed if response.seed is None and response.error is None else response.seed
         return replace(response, attempts=attempt, seed=drawn)
@@ -264,29 +259,12 @@ class Served:
         ended = now()
         if overload:
             lane.pace.pushed_back(begun, ended)
-            if asked and not _beyond_patience(asked):
+            if asked and not beyond(asked):
                 lanes.pause(lane, asked)
         elif response.error is None:
             lane.pace.answered(begun, ended, lane.open >= lane.pace.limit)
         lanes.note(lane, response)
         return replace(response, seconds=ended - begun), asked
-
-    def _wait(self, response: Response, attempt: int, asked: float | None) -> float | None:
-        """Return the seconds to wait before the next attempt, or None when this response is the last word."""
-        if response.error is None or response.error not in _TRIES:
-            return None
-        tries = _TRIES[response.error] or self._endpoint.max_attempts
-        if attempt >= min(tries, self._endpoint.max_attempts):
-            return None
-        if asked is not None:
-            return None if _beyond_patience(asked) else asked
-        first = self._endpoint.backoff_s * (_RATE_LIMIT_PATIENCE if response.error == "rate_limited" else 1.0)
-        backoff = min(first * 2.0 ** (attempt - 1), _LONGEST_BACKOFF_S)
-        return backoff * self._jitter.uniform(0.5, 1.0)
-
-
-def _beyond_patience(asked: float | None) -> bool:
-    return asked is not None and asked > _LONGEST_RETRY_AFTER_S
 
 
 def _wants_new_limit(response: Response) -> bool:

@@ -84,6 +84,27 @@ async def echoes(request: web.Request, body: dict[str, Any]) -> web.StreamRespon
     return web.json_response(answer)
 
 
+SYSTEM_REFUSAL = {"error": {"message": "System role not supported", "type": "BadRequestError", "code": 400}}
+
+
+def roleless(then: Act) -> Act:
+    """Answer as ``then``, but refuse a system message as Gemma's and Mistral's templates do."""
+
+    async def act(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        return await (says(SYSTEM_REFUSAL, status=400) if _has_system(body["messages"]) else then)(request, body)
+
+    return act
+
+
+def tokenizes_roleless(messages: list[dict[str, str]]) -> int | web.Response:
+    """Tokenize as vLLM does with such a template."""
+    return web.json_response(SYSTEM_REFUSAL, status=400) if _has_system(messages) else words(messages)
+
+
+def _has_system(messages: list[dict[str, str]]) -> bool:
+    return any(message["role"] == "system" for message in messages)
+
+
 def words(messages: list[dict[str, str]]) -> int:
     """Tokenize with a template that shows everything."""
     return sum(len(message["content"].split()) for message in messages)

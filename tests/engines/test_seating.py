@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from defender.engines.endpoint import Endpoint
 from defender.engines.served import Served
@@ -17,12 +16,7 @@ from tests.engines import fault_server as on
 from tests.engines.fault_server import FaultServer, words
 
 QUESTION = Request((("system", "Be fair."), ("user", "2+2?")), Sampling(max_tokens=5))
-REFUSAL = {"error": {"message": "System role not supported", "type": "BadRequestError", "code": 400}}
-
-
-def refuses(messages: list[dict[str, str]]) -> int | web.Response:
-    """Tokenize as vLLM does with Gemma's template."""
-    return web.json_response(REFUSAL, status=400) if messages[0]["role"] == "system" else words(messages)
+ROLELESS = on.roleless(on.echoes)
 
 
 def drops(messages: list[dict[str, str]]) -> int:
@@ -33,13 +27,6 @@ def drops(messages: list[dict[str, str]]) -> int:
 def fills(messages: list[dict[str, str]]) -> int:
     """Tokenize with a template that has a long system text of its own where there is none."""
     return words(messages) + (0 if messages[0]["role"] == "system" else 30)
-
-
-async def roleless(request: Any, body: dict[str, Any]) -> Any:
-    """Answer, but refuse a system message as Gemma's template does."""
-    if body["messages"][0]["role"] == "system":
-        return await on.says(REFUSAL, status=400)(request, body)
-    return await on.echoes(request, body)
 
 
 @asynccontextmanager
@@ -54,8 +41,8 @@ async def started(server: FaultServer, role: Any = "auto", meter: Allowance | No
 
 
 async def test_a_template_that_refuses_system_messages_is_found_for_nothing_and_the_text_goes_to_the_user() -> None:
-    server, meter = FaultServer(then=roleless), Allowance()
-    server.template = refuses
+    server, meter = FaultServer(then=ROLELESS), Allowance()
+    server.template = on.tokenizes_roleless
     async with started(server, meter=meter) as engine:
         assert meter.admitted == 0
         assert engine.card.system_role == "user"
@@ -82,7 +69,7 @@ async def test_a_template_that_shows_the_system_text_gets_it_in_its_own_message(
 
 
 async def test_where_the_server_does_not_tell_for_nothing_two_tokens_at_most_are_paid_to_find_out() -> None:
-    server, meter = FaultServer(then=roleless), Allowance()
+    server, meter = FaultServer(then=ROLELESS), Allowance()
     server.template = None
     async with started(server, meter=meter) as engine:
         assert engine.card.system_role == "user"
@@ -127,7 +114,7 @@ async def test_a_template_that_refuses_everything_is_no_reason_to_move_the_text(
 
 
 async def test_an_outage_while_asking_is_not_taken_for_a_refusal() -> None:
-    server = FaultServer(on.fails(500), on.fails(503), then=roleless)
+    server = FaultServer(on.fails(500), on.fails(503), then=ROLELESS)
     server.template = None
     async with started(server) as engine:
         assert engine.card.system_role == "user"
