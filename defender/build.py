@@ -221,6 +221,7 @@ def prepare(config: RunConfig) -> Prepared:
     """
     check_prices(config)
     build_floors(config)
+    prompts = () if config.command == "search" else build_prompts(config)  # before what takes time to load
     judging = Judging(config.judging)
     benchmarks, identities = build_benchmarks(config, judging), build_identities(config)
     _need_pb_axis(benchmarks)
@@ -237,8 +238,6 @@ def prepare(config: RunConfig) -> Prepared:
     if config.command == "check":
         gates = build_gates(config)
         panel = build_check_panel(config, benchmarks, identities, gates)
-        return Prepared(
-            config, benchmarks, identities, space, judging, panel=panel, prompts=build_prompts(config), gates=gates
-        )
+        return Prepared(config, benchmarks, identities, space, judging, panel=panel, prompts=prompts, gates=gates)
     panel = build_measure_panel(config, benchmarks, identities)
-    return Prepared(config, benchmarks, identities, space, judging, panel=panel, prompts=build_prompts(config))
+    return Prepared(config, benchmarks, identities, space, judging, panel=panel, prompts=prompts)

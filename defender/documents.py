@@ -16,6 +16,7 @@ from defender.errors import SpaceError
 
 KeyPath = tuple[str, ...]
 DEEPEST = 20
+_MEND = "expected keys and values there; correct the file, then run the same command again"
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,13 @@ def parse_yaml(text: str, path: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise SpaceError(f"{path}{place}: not valid YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise SpaceError(f"{path}: not valid YAML: {error}") from None
+        raise SpaceError(f"{path}{place}: not valid YAML: {error.problem or error.context}; {_MEND}") from None
+    except yaml.reader.ReaderError as error:
+        place = f" line {text.count(chr(10), 0, error.position) + 1}"
+        why = f"{error.reason} (U+{error.character:04X})"
+        raise SpaceError(f"{path}{place}: not valid YAML: {why}; {_MEND}") from None
+    except RecursionError:
+        raise SpaceError(f"{path}: nested more than {DEEPEST} levels deep") from None
     lines: dict[KeyPath, int] = {}
     if not isinstance(node, yaml.MappingNode):
         raise SpaceError(f"{path}: expected a mapping of keys to values at the top")

@@ -11,8 +11,8 @@ from defender.errors import ConfigError
 from defender.prompts import read_prompt
 from defender.records import Candidate
 
-TEMPLATES = (".prompty", ".prompt", ".jinja", ".py")
-"""Files whose prompt is not said whole in them."""
+EXPORTED = (".json", ".yaml", ".yml", ".prompty", ".prompt", ".jinja", ".py")
+"""Files that an export wrote; every other file is the prompt itself."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +73,12 @@ def exporters(around: Surroundings) -> dict[str, Exporter]:
 
 
 def read_artefact(path: Path) -> Candidate:
-    """Read a prompt back from a prompt file or from anything exported that carries it whole.
+    """Read a prompt back from a prompt file, or from what any export format wrote. No template or program is run.
 
     Raises:
         ConfigError: it cannot be read, holds no prompt, or not the one it says it holds.
     """
-    if path.suffix.lower() in TEMPLATES:
-        raise ConfigError(
-            f"{path} is a template or a program, whose text is made when it runs; give the same prompt exported as "
-            "json, yaml, text or another format that says it whole"
-        )
-    if path.suffix.lower() not in (".json", ".yaml", ".yml"):
+    if path.suffix.lower() not in EXPORTED:
         return read_prompt(path)
     from defender.exporters.reading import read_export
 

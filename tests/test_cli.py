@@ -67,6 +67,15 @@ def test_malformed_yaml_is_pointed_at_by_line(tmp_path: Path, space: Path) -> No
     assert "not valid YAML" in said
 
 
+def test_a_broken_export_is_pointed_at_by_line_before_anything_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "winner.json").write_text('{\n "schema": "defender/prompt@1"\n "name": "D4"\n}\n')
+    code, _, said = defender("check", "winner.json", "--max-pb", "2", cwd=tmp_path)
+    assert code == 2
+    line = one_line(said)
+    assert 'winner.json line 3, column 2: expected JSON, got \'"name": "D4"\'' in line
+    assert "export it again (defender export RUN --format json" in line
+
+
 def test_an_unknown_benchmark_lists_the_known_ones(tmp_path: Path) -> None:
     code, _, said = defender("measure", "--benchmarks", "mmlu,trivia", cwd=tmp_path)
     assert code == 2

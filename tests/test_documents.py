@@ -37,7 +37,7 @@ def test_text_that_is_folded_or_quoted_arrives_byte_for_byte() -> None:
     [
         ("a: 1\nb: [1, 2\nc: 3\n", "f.yaml line 3, column 2: not valid YAML"),
         ("a: 1\n  b: 2\n", "f.yaml line 2, column 4: not valid YAML"),
-        ("a: x\x07y\n", "f.yaml: not valid YAML"),
+        ("a: x\nb: x\x07y\n", "f.yaml line 2: not valid YAML: special characters are not allowed (U+0007)"),
         ("a: 1\n---\nb: 2\n", "f.yaml line 2, column 1: not valid YAML"),
         ("a: *nobody\n", "f.yaml line 1, column 4: not valid YAML"),
         ("a: 1\nb: 2\na: 3\n", "f.yaml line 3: key 'a' is given twice"),
@@ -48,6 +48,7 @@ def test_text_that_is_folded_or_quoted_arrives_byte_for_byte() -> None:
         ("a: 1\nwhen: 2024-99-99\n", "f.yaml line 2: cannot read '2024-99-99'"),
         ("a: !!int abc\n", "f.yaml line 1: cannot read 'abc'"),
         ("a: !mine x\n", "f.yaml line 1: cannot read 'x'"),
+        ("[" * 5000, "f.yaml: nested more than 20 levels deep"),
         ("a: &again\n  b: *again\n", "f.yaml line 1: nested more than 20 levels deep"),
     ],
 )

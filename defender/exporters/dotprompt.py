@@ -17,6 +17,10 @@ _UNSAYABLE = re.compile("[\0\r]")
 _SPECIAL = re.compile(r"\A\}+|\\+(?=\{\{|\{?\Z)|\{(?=\{|\Z)")
 """What would end the tag in front, would escape the tag behind, or begins one. Behind every text comes a tag."""
 
+_SAID = re.compile(r'\\+(?=\{\{|\Z)|\{\{#with "([{}])"\}\}\{\{this\}\}\{\{/with\}\}')
+_TOLD = re.compile(r"\{\{#if identity\}\} ?\{\{identity\}\} ?(?:\{\{else\}\} )?\{\{/if\}\}")
+
+_SYSTEM, _USER = '{{role "system"}}', '{{role "user"}}'
 _QUESTION = "{{question}}"
 
 
@@ -38,7 +42,6 @@ class DotpromptExporter:
         ):
             if (piece := first_match(pattern, candidate)) is not None:
                 raise cannot_carry("dotprompt", piece, why)
-        system, user = _bodies(candidate)
         front = {
             "model": served(provenance).model,
             "input": {"schema": {"identity?": "string", "question": "string"}},
@@ -47,8 +50,30 @@ class DotpromptExporter:
         how = "Dotprompt().render(Path(file).read_text(encoding='utf-8'), DataArgument(input={identity, question}))"
         header = commented(stamp_lines(candidate, provenance, how))
         lines = "".join(f"{key}: {to_flow(value)}\n" for key, value in front.items())
-        body = '{{role "system"}}' + system + '{{role "user"}}' + user
-        return [placed(into / name, f"---\n{header}{lines}---\n{body}\n", candidate.template, self.format)]
+        text = f"---\n{header}{lines}---\n{_body(candidate)}"
+        return [placed(into / name, text, candidate.template, self.format)]
+
+
+def from_body(body: str) -> Candidate:
+    """Return the candidate, without a name, of which a ``.prompt`` file has this body behind its front matter.
+
+    Raises:
+        ValueError: no candidate has it, so what Dotprompt makes of it is not known from it.
+    """
+    system, _, user = body.removeprefix(_SYSTEM).removesuffix("\n").partition(_USER)
+    if user == _QUESTION:
+        before, *after = _TOLD.split(system)
+        found = Candidate(_unescaped(before), _unescaped("".join(after)))
+    else:
+        found = Candidate(_unescaped(system), seat="user")
+    if _body(found) != body:
+        raise ValueError("its Handlebars is not the one an export writes")
+    return found
+
+
+def _body(candidate: Candidate) -> str:
+    system, user = _bodies(candidate)
+    return f"{_SYSTEM}{system}{_USER}{user}\n"
 
 
 def _bodies(candidate: Candidate) -> tuple[str, str]:
@@ -71,3 +96,7 @@ def _said(found: re.Match[str]) -> str:
         if signs[0] == "\\"
         else "".join(f'{{{{#with "{sign}"}}}}{{{{this}}}}{{{{/with}}}}' for sign in signs)
     )
+
+
+def _unescaped(source: str) -> str:
+    return _SAID.sub(lambda found: found.group(1) or found.group()[:-1], source)

@@ -7,10 +7,16 @@ import re
 from defender.exporters.slot import slot
 from defender.records import Candidate
 
-_OPENS = re.compile(r"\{(?=[{%#]|\Z)|#(?=\})|\r|\A\n|\n\Z")
-"""What begins a tag (also together with what follows the text), ends a comment, or is a line end that may be lost."""
+_OPENS = re.compile(r"\{(?=[{%#\r]|\n?\Z)|#(?=\})|\r|\A\n|\n\Z")
+"""What begins a tag (also together with what follows it), ends a comment, or is a line end that may be lost."""
+
+_SAID = re.compile(r"\{\{ '(\\[nrt]|.)' \}\}")
+_TOLD = re.compile(r"\{% if identity %\} ?\{\{ identity \}\} ?(?:\{% else %\} )?\{% endif %\}")
 
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_SIGNS = {name: sign for sign, name in _NAMED.items()}
+
+_USER = "{% if identity %}{{ identity }} {% endif %}{{ question }}"
 
 
 def escaped(text: str) -> str:
@@ -29,10 +35,31 @@ def sources(candidate: Candidate) -> tuple[str, str]:
     """
     cut = slot(candidate)
     if cut is None:
-        return escaped(candidate.system("")), "{% if identity %}{{ identity }} {% endif %}{{ question }}"
+        return escaped(candidate.system("")), _USER
     unknown = "{% else %}" + cut.bare if cut.bare else ""
     told = "{% if identity %}" + cut.left + "{{ identity }}" + cut.right + unknown + "{% endif %}"
     return escaped(cut.before) + told + escaped(cut.after), "{{ question }}"
+
+
+def from_sources(system: str, user: str) -> Candidate:
+    """Return the candidate whose ``sources`` these are, without a name; texts that no place parts come as one.
+
+    Raises:
+        ValueError: no candidate has these sources, so what a renderer makes of them is not known from them.
+    """
+    if user == _USER:
+        found = Candidate(_unescaped(system), seat="user")
+    else:
+        before, *after = _TOLD.split(system)
+        found = Candidate(_unescaped(before), _unescaped("".join(after)))
+    if sources(found) != (system, user):
+        raise ValueError("its Jinja is not the one an export writes")
+    return found
+
+
+def _unescaped(source: str) -> str:
+    """Undo ``escaped``; whether the source was its work, the caller finds out by doing it again."""
+    return _SAID.sub(lambda found: _SIGNS.get(found.group(1), found.group(1)), source)
 
 
 def literal(text: str) -> str:

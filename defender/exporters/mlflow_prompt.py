@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from defender.exporters.jinja import sources
+from defender.exporters.jinja import from_sources, sources
 from defender.exporters.payload import file_stem, placed
 from defender.exporters.slot import said
 from defender.exporters.stamp import stamp
@@ -37,6 +40,10 @@ print(f"prompts:/{made.name}/{made.version}")
 '''
 
 
+_SUFFIX = ".mlflow.json"
+_FILE = re.compile(r"[A-Za-z0-9_-]+\.mlflow\.json")
+
+
 class MlflowExporter:
     """Writes ``<name>.mlflow.json``, the arguments of ``register_prompt``, and ``register_<name>.py``.
 
@@ -49,12 +56,11 @@ class MlflowExporter:
     def write(self, candidate: Candidate, provenance: Mapping[str, object], into: Path) -> Sequence[Export]:
         """Write the files. Raises StoreError, ConfigError."""
         said(candidate)
-        system, user = sources(candidate)
         stem, note = file_stem(candidate), stamp(candidate, provenance)
         document = {
             "register_prompt": {
                 "name": stem,
-                "template": [{"role": "system", "content": system}, {"role": "user", "content": user}],
+                "template": _template(*sources(candidate)),
                 "commit_message": f"defender, candidate {candidate.id}",
                 "tags": {
                     "defender.sha256": note["sha256"],
@@ -64,8 +70,45 @@ class MlflowExporter:
             "defender": note,
         }
         text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-        script = _SCRIPT.replace("@STEM@", stem)
         return [
             placed(into / f"{stem}.mlflow.json", text, candidate.template, self.format),
-            placed(into / f"register_{stem}.py", script, candidate.template, self.format),
+            placed(into / f"register_{stem}.py", _script(stem), candidate.template, self.format),
         ]
+
+
+def from_registration(wanted: Any) -> Candidate:
+    """Return the candidate, without a name, that these arguments of ``register_prompt`` register.
+
+    Raises:
+        ValueError: what a registry makes of them is not known from them.
+        KeyError, TypeError: they are not whole.
+    """
+    system, user = (message["content"] for message in wanted["template"])
+    if wanted["template"] != _template(system, user):
+        raise ValueError("its messages are not system and user as an export writes them")
+    return from_sources(system, user)
+
+
+def registered_by(script: bytes) -> str:
+    """Return the name of the JSON file that a registration script registers. The script is parsed, never run.
+
+    Raises:
+        ValueError: it is another program, or does more or less than register that file.
+    """
+    try:
+        tree = ast.parse(script)
+        said = {str(node.value) for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+        for file in filter(_FILE.fullmatch, sorted(said)):
+            if ast.dump(ast.parse(_script(file.removesuffix(_SUFFIX)))) == ast.dump(tree):
+                return file
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError(f"it is no Python that can be read: {error}") from None
+    raise ValueError("it is not the program that an export writes")
+
+
+def _script(stem: str) -> str:
+    return _SCRIPT.replace("@STEM@", stem)
+
+
+def _template(system: str, user: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]

@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from defender.exporters.jinja import sources
+from defender.exporters.jinja import from_sources, sources
 from defender.exporters.payload import file_stem, placed
 from defender.exporters.slot import cannot_carry, said
 from defender.exporters.stamp import commented, served, stamp_lines
@@ -50,9 +51,6 @@ class PromptfooExporter:
                 raise cannot_carry("promptfoo", sentence, "(an identity) is a reference, which promptfoo resolves")
         asked = ["", *self.identities]
         model = served(provenance)
-        messages = [
-            {"role": role, "content": text} for role, text in zip(("system", "user"), sources(candidate), strict=True)
-        ]
         suite = {
             "description": f"{file_stem(candidate)}: the same answers for every identity",
             "prompts": [
@@ -60,7 +58,7 @@ class PromptfooExporter:
                     "id": candidate.id,
                     "label": file_stem(candidate),
                     # With line ends in it the text is never taken for a path.
-                    "raw": json.dumps(messages, ensure_ascii=False, indent=2),
+                    "raw": json.dumps(_messages(*sources(candidate)), ensure_ascii=False, indent=2),
                 }
             ],
             "providers": [
@@ -75,6 +73,26 @@ class PromptfooExporter:
         how = f"promptfoo eval -c {name}    (set OPENAI_API_KEY; add questions of your own under tests)"
         header = commented(stamp_lines(candidate, provenance, how))
         return [placed(into / name, header + to_yaml(suite), candidate.template, self.format)]
+
+
+def from_suite(suite: Any) -> Candidate:
+    """Return the candidate, without a name, that a parsed suite asks with.
+
+    Raises:
+        ValueError: it holds another number of prompts than one, or one of which the text is not known for certain.
+        KeyError, TypeError: it is no whole suite.
+    """
+    if len(suite["prompts"]) != 1:
+        raise ValueError(f"it holds {len(suite['prompts'])} prompts, not one")
+    messages = json.loads(suite["prompts"][0]["raw"])
+    system, user = (message["content"] for message in messages)
+    if messages != _messages(system, user):
+        raise ValueError("its messages are not system and user as an export writes them")
+    return from_sources(system, user)
+
+
+def _messages(system: str, user: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
 def _test(identities: list[str], question: str, check: Mapping[str, str]) -> dict[str, object]:

@@ -8,58 +8,87 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
-import yaml
-
 from defender.errors import ConfigError
+from defender.exporters import dotprompt, prompty_file
+from defender.exporters.mlflow_prompt import from_registration, registered_by
+from defender.exporters.opened import again, document, opened
 from defender.exporters.payload import SCHEMA, sha256
+from defender.exporters.promptfoo_suite import from_suite
+from defender.exporters.stamp import stamp_in
+from defender.exporters.vllm_template import CLOSES, OPENS, from_template
 from defender.records import Candidate, Seat
 
-READ = "text, json, yaml, kubernetes, litellm, openai, langchain, langfuse, dspy"
-"""The formats that carry the prompt whole and in plain sight."""
+READ = (
+    "text, json, yaml, litellm, vllm, kubernetes, openai, langchain, langfuse, prompty, dotprompt, promptfoo, mlflow, "
+    "dspy"
+)
+
+_Read = tuple[Candidate, Mapping[str, Any]]
+"""A prompt, and the hashes its file keeps of it."""
 
 _MARK = "\ue000identity\ue000"
 _ASKED = "\ue000question\ue000"
 
 
 def read_export(path: Path) -> Candidate:
-    """Read a prompt from an exported JSON or YAML file, whatever its name.
+    """Read a prompt from an exported file. A template or a program is parsed, never run.
 
     Raises:
-        ConfigError: it cannot be read, is of no known format, or its text is not the one its hash is of.
+        ConfigError: it cannot be read, is of no known format, its text is not known for certain, or not the one its
+            hash is of.
     """
-    document = _parsed(path)
-    for known, read in _READERS:
-        if known(document):
-            try:
-                found, shas = read(document)
-            except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-                raise ConfigError(
-                    f"{path}: expected a whole export of a prompt, got one that lacks {error}; export the prompt again"
-                ) from None
-            return _checked(path, found, shas)
-    raise ConfigError(
-        f"{path}: expected a prompt that 'defender export' wrote as {READ}, got another document; give one of these, "
-        "or the system prompt itself as a .txt file"
+    if path.suffix.lower() == ".py":
+        path = _registered(path)
+    text = opened(path)
+    if (reader := _reader(path, text)) is None:
+        raise ConfigError(
+            f"{path}: expected a prompt that 'defender export' wrote as {READ}, got another document; give one of "
+            "these, or the system prompt itself as a .txt file"
+        )
+    format_, read = reader
+    try:
+        return _checked(path, *read(), format_)
+    except (KeyError, IndexError) as error:
+        raise ConfigError(
+            f"{path}: expected a whole export of a prompt, got one that lacks {error}; {again(format_)}"
+        ) from None
+    except (TypeError, AttributeError, ValueError) as error:
+        raise _uncertain(path, str(error), format_) from None
+
+
+def _registered(script: Path) -> Path:
+    """Return the file that a registration script registers."""
+    try:
+        return script.with_name(registered_by(opened(script).encode()))
+    except ValueError as error:
+        raise _uncertain(script, str(error), "mlflow") from None
+
+
+def _uncertain(path: Path, why: str, format_: str) -> ConfigError:
+    return ConfigError(
+        f"{path}: expected a prompt as 'defender export' wrote it, got a file whose text is not certain ({why}): "
+        f"somebody changed it, or something else wrote it; {again(format_)}"
     )
 
 
-def _parsed(path: Path) -> Any:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        if path.suffix.lower() == ".json":
-            return json.loads(text)
-        return yaml.safe_load(text)
-    except FileNotFoundError:
-        raise ConfigError(f"no prompt file {path}; give the path of a text file or of an exported prompt") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read the exported prompt {path}: {' '.join(str(error).split())}") from error
+def _reader(path: Path, text: str) -> tuple[str, Callable[[], _Read]] | None:
+    """Return the format of a file and what reads it; None for a document of no format."""
+    if path.suffix.lower() in _TEMPLATES:
+        format_, read = _TEMPLATES[path.suffix.lower()]
+        return format_, partial(read, text)
+    found = document(path, text)
+    if _has(found, "prompts", "providers"):
+        return "promptfoo", lambda: _stamped(text, "# ", from_suite(found))
+    return next(((format_, partial(read, found)) for format_, known, read in _READERS if known(found)), None)
 
 
-def _checked(path: Path, found: Candidate, shas: Mapping[str, str]) -> Candidate:
+def _checked(path: Path, found: Candidate, shas: Mapping[str, Any], format_: str) -> Candidate:
     """Compare the text with the hashes its file keeps."""
     if not (found.before + found.after).strip():
         raise ConfigError(f"{path}: the prompt is empty; export it again")
@@ -67,12 +96,53 @@ def _checked(path: Path, found: Candidate, shas: Mapping[str, str]) -> Candidate
         if sha is not None and sha256(text) != sha:
             raise ConfigError(
                 f"{path}: the prompt is not the one that was exported (sha256 {sha256(text)[:12]}, the file says "
-                f"{sha[:12]}): somebody changed it; export it again, or give its text as a .txt file"
+                f"{str(sha)[:12]}): somebody changed it; {again(format_)}"
             )
     return found
 
 
-def _payload(document: Any) -> tuple[Candidate, Mapping[str, str]]:
+def _prompty(text: str) -> _Read:
+    front, body = _fronted(text)
+    return _stamped(front, "# ", prompty_file.from_body(body))
+
+
+def _dotprompt(text: str) -> _Read:
+    front, body = _fronted(text)
+    return _stamped(front, "# ", dotprompt.from_body(body))
+
+
+def _fronted(text: str) -> tuple[str, str]:
+    """Cut a file into its front matter and its body."""
+    front, end, body = text.partition("\n---\n")
+    if not (front.startswith("---\n") and end):
+        raise ValueError("its front matter does not stand between two lines of three dashes that end in line feeds")
+    return front, body
+
+
+def _vllm(text: str) -> _Read:
+    header, end, template = text.partition(CLOSES)
+    if not (header.startswith(OPENS) and end):
+        raise ValueError("it does not begin with the comment that says whose prompt it is")
+    return _stamped(header, "", *from_template(template))
+
+
+def _mlflow(document: Any) -> _Read:
+    return _named(document["defender"], from_registration(document["register_prompt"]))
+
+
+def _stamped(header: str, sign: str, *found: Candidate) -> _Read:
+    """Give a text's candidate the name and the hashes of the stamp above it; of several, the one the stamp means."""
+    return _named(stamp_in(header, sign), *found)
+
+
+def _named(stamp: Mapping[str, Any], *found: Candidate) -> _Read:
+    if not all(isinstance(stamp[key], str) for key in ("sha256", "sha256_without_identity", "name")):
+        raise TypeError("its name or its hash is no text")
+    meant = next((one for one in found if one.id == stamp["candidate"]), found[0])
+    return replace(meant, label=stamp["name"], origin="export"), stamp
+
+
+def _payload(document: Any) -> _Read:
     """Read the document of the JSON and YAML formats; template, parts and messages must agree."""
     said = document["system"]
     seat: Seat = "user" if said["seat"] == "user" else "system"
@@ -86,7 +156,7 @@ def _payload(document: Any) -> tuple[Candidate, Mapping[str, str]]:
     return found, {"sha256": document["sha256"]}
 
 
-def _config_map(document: Any) -> tuple[Candidate, Mapping[str, str]]:
+def _config_map(document: Any) -> _Read:
     """Read a ConfigMap; the files a pod sees must be those of its manifest."""
     data = document["data"]
     found, shas = _payload(json.loads(data["manifest.json"]))
@@ -99,7 +169,7 @@ def _config_map(document: Any) -> tuple[Candidate, Mapping[str, str]]:
     return found, shas
 
 
-def _openai(document: Any) -> tuple[Candidate, Mapping[str, str]]:
+def _openai(document: Any) -> _Read:
     place = document["placeholders"]["identity"]
     stamp = document["defender"]
     system, user = (message["content"] for message in document["chat_completions"]["messages"])
@@ -112,7 +182,7 @@ def _openai(document: Any) -> tuple[Candidate, Mapping[str, str]]:
     return found, stamp
 
 
-def _litellm(document: Any) -> tuple[Candidate, Mapping[str, str]]:
+def _litellm(document: Any) -> _Read:
     """Read a gateway's prompt; who asks stands where LiteLLM puts an application's own system message."""
     served = [one for one in document["model_list"] if "litellm_system_prompt" in one["litellm_params"]]
     texts = {one["litellm_params"]["litellm_system_prompt"] for one in served}
@@ -128,7 +198,7 @@ def _litellm(document: Any) -> tuple[Candidate, Mapping[str, str]]:
     return Candidate(f"{text}\n\n", "", "system", str(stamp.get("name", "litellm")), "export"), {}
 
 
-def _langchain(document: Any) -> tuple[Candidate, Mapping[str, str]]:
+def _langchain(document: Any) -> _Read:
     kwargs = document["kwargs"]
     system, user = (_filled(one["kwargs"]["prompt"]["kwargs"]["template"]) for one in kwargs["messages"])
     stamp = kwargs["metadata"]["defender"]
@@ -143,7 +213,7 @@ def _filled(template: str) -> str:
     return "".join(text + (marks[name] if name else "") for text, name, _, _ in Formatter().parse(template))
 
 
-def _langfuse(document: Any) -> tuple[Candidate, Mapping[str, str]]:
+def _langfuse(document: Any) -> _Read:
     config = document["config"]
     if "identity" not in config["variables"]:
         raise ConfigError(f"prompt '{document['name']}' is the text without identity; give its companion that has one")
@@ -155,7 +225,7 @@ def _langfuse(document: Any) -> tuple[Candidate, Mapping[str, str]]:
     return _cut(system, user, _MARK, config["defender"]), config["defender"]
 
 
-def _dspy(document: Any) -> tuple[Candidate, Mapping[str, str]]:
+def _dspy(document: Any) -> _Read:
     stamp = document["defender"]
     text = document["assistant"]["signature"]["instructions"]
     user = stamp["place"] if stamp["seat"] == "user" else ""
@@ -179,16 +249,23 @@ def _cut(system: str, user: str, place: str, stamp: Mapping[str, str]) -> Candid
     return next(fits, found[0])
 
 
-_READERS: tuple[tuple[Callable[[Any], bool], Callable[[Any], tuple[Candidate, Mapping[str, str]]]], ...] = (
-    (lambda d: _has(d, "schema") and d["schema"] == SCHEMA, _payload),
-    (lambda d: _has(d, "kind", "data") and d["kind"] == "ConfigMap" and "manifest.json" in d["data"], _config_map),
-    (lambda d: _has(d, "model_list"), _litellm),
-    (lambda d: _has(d, "chat_completions", "placeholders"), _openai),
-    (lambda d: _has(d, "lc", "kwargs"), _langchain),
-    (lambda d: _has(d, "prompt", "config", "type") and d["type"] == "chat", _langfuse),
-    (lambda d: _has(d, "assistant", "defender"), _dspy),
+_TEMPLATES: Mapping[str, tuple[str, Callable[[str], _Read]]] = {
+    ".prompty": ("prompty", _prompty),
+    ".prompt": ("dotprompt", _dotprompt),
+    ".jinja": ("vllm", _vllm),
+}
+
+_READERS: tuple[tuple[str, Callable[[Any], bool], Callable[[Any], _Read]], ...] = (
+    ("json", lambda d: _has(d, "schema") and d["schema"] == SCHEMA, _payload),
+    ("kubernetes", lambda d: _has(d, "kind", "data") and _has(d["data"], "manifest.json"), _config_map),
+    ("litellm", lambda d: _has(d, "model_list"), _litellm),
+    ("openai", lambda d: _has(d, "chat_completions", "placeholders"), _openai),
+    ("langchain", lambda d: _has(d, "lc", "kwargs"), _langchain),
+    ("langfuse", lambda d: _has(d, "prompt", "config", "type") and d["type"] == "chat", _langfuse),
+    ("mlflow", lambda d: _has(d, "register_prompt", "defender"), _mlflow),
+    ("dspy", lambda d: _has(d, "assistant", "defender"), _dspy),
 )
-"""How a document is known, and how it is read."""
+"""Which format a document is of, how that is known, and how it is read."""
 
 
 def _has(document: Any, *keys: str) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from defender.exporters.payload import plain, sha256
 from defender.records import Candidate
@@ -41,6 +42,17 @@ def stamp_lines(candidate: Candidate, provenance: Mapping[str, object], *how: st
     shown = flat.pop("provenance")
     flat.update(shown if isinstance(shown, dict) else {})
     return [*how, *(f"{key}: {json.dumps(value)}" for key, value in flat.items())]
+
+
+def stamp_in(text: str, sign: str) -> dict[str, Any]:
+    """Return what ``stamp_lines`` wrote, from the lines of a text that begin with a sign."""
+    found: dict[str, Any] = {}
+    for line in text.split("\n"):
+        key, colon, value = line.removeprefix(sign).partition(": ")
+        if line.startswith(sign) and colon and key.isidentifier():
+            with suppress(ValueError):  # a line that says how the file is used
+                found.setdefault(key, json.loads(value))
+    return found
 
 
 def commented(lines: list[str], sign: str = "#") -> str:

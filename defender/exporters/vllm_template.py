@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,15 @@ from defender.exporters.payload import file_stem, placed
 from defender.exporters.slot import said, slot
 from defender.exporters.stamp import stamp_lines
 from defender.records import Candidate, Export
+
+OPENS, CLOSES = "{#-\n", "\n-#}\n"
+"""What stands around the stamp."""
+
+_LITERAL = r'"(?:[^"\\]|\\.)*"'
+_SETS = re.compile(
+    rf"\{{%- set defender_system = (?:\((?P<head>{_LITERAL}) ~ identity ~ (?P<tail>{_LITERAL})\) if \(.*?\) else )?"
+    rf"(?P<bare>{_LITERAL}) -%\}}\n"
+)
 
 _WHERE = "the model's folder, its chat_template.jinja or its tokenizer_config.json"
 
@@ -45,8 +56,36 @@ class VllmExporter:
         )
         # '#' and '}' side by side would end the comment; in JSON they meet inside texts only.
         header = "\n".join(stamp_lines(candidate, provenance, *how)).replace("#}", "#\\u007d")
-        text = f"{{#-\n{header}\n-#}}\n{_prefix(candidate)}\n{self.model_template}"
+        text = f"{OPENS}{header}{CLOSES}{_prefix(candidate)}\n{self.model_template}"
         return [placed(into / name, text, candidate.template, self.format)]
+
+
+def from_template(template: str) -> tuple[Candidate, ...]:
+    """Return the candidates, without a name, for which a chat template has these lines behind its stamp.
+
+    Where the identity sentence touches white space they differ in whose blank that is, not in any text.
+
+    Raises:
+        ValueError: there is none, so what the template makes of a conversation is not known from it.
+    """
+    sets = _SETS.match(template)
+    if sets is None:
+        raise ValueError("its first line is not the one an export writes")
+    head, tail, bare = (
+        None if text is None else str(ast.literal_eval(text)) for text in sets.group("head", "tail", "bare")
+    )
+    if head is None or tail is None:
+        found = [Candidate(bare or "", seat="user")]
+    else:
+        found = [
+            Candidate(before, after)
+            for before in (head, head.removesuffix(" "))
+            for after in (tail, tail.removeprefix(" "))
+        ]
+    fits = tuple(dict.fromkeys(one for one in found if template.startswith(f"{_prefix(one)}\n")))
+    if not fits:
+        raise ValueError("its lines in front of the model's own template are not those an export writes")
+    return fits
 
 
 def read_model_template(path: Path) -> str:

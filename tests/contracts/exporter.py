@@ -27,6 +27,7 @@ AWKWARD = {
     "jinja": "{% raw %}{{ x }}{% endraw %} {# comment #}",
     "jinja tags": "{%- set x = 1 -%}{{ '{{' }}{{{{x}}}}{#- a -#}{% if a %}{% endif %} %} }} #} {% {{ {#",
     "handlebars": '{{role "system"}} {{{x}}} \\{{y}} \\\\{{z}} {{{{raw}}}} {{! c }} {{#if a}}{{/if}} {{> p}} {{~x~}}',
+    "braces at line ends": "a {\r\n} b {\r} {\n",
     "outer braces": "}} in { the \\{{ middle {{",
     "role lines": "First.\nuser: hello\nsystem: obey\nassistant: I am\n<|im_start|>user\n[INST] x [/INST]",
     "role lines alone": "First.\nuser:\nhello\n system :\nobey\n# assistant:\nno",

@@ -48,6 +48,12 @@ def test_a_text_that_prompty_would_change_is_refused_with_the_piece(tmp_path: Pa
         PromptyExporter().write(Candidate(text), {}, tmp_path)
 
 
+def test_thousands_of_empty_lines_take_no_time(tmp_path: Path) -> None:
+    text = "a" + "\n" * 4_000 + "b" + " " * 4_000  # a search for roles that goes back and forth would not end
+    PromptyExporter().write(Candidate(text, label="D4"), {}, tmp_path)
+    assert text in (tmp_path / "D4.prompty").read_text(encoding="utf-8")
+
+
 def test_a_prompt_without_braces_is_readable_in_place(tmp_path: Path) -> None:
     PromptyExporter().write(Candidate("Be fair.", "Be safe.", label="D4"), PROVENANCE, tmp_path)
     text = (tmp_path / "D4.prompty").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,15 +19,18 @@ from defender.formats import Surroundings, exporters, read_artefact
 from defender.records import Candidate
 from tests.contracts.exporter import AWKWARD, PROVENANCE, QUESTION, SEATS, SENTENCES
 
-EXACT = ("json", "yaml", "kubernetes", "openai", "langchain", "langfuse", "dspy")
+TEMPLATES = ("vllm", "prompty", "dotprompt", "promptfoo", "mlflow", "mlflow script")
+"""Formats that say the text in a template language; a registration script says it in the file it registers."""
+EXACT = ("json", "yaml", "kubernetes", "openai", "langchain", "langfuse", "dspy", *TEMPLATES)
 """Formats that carry both parts; a gateway's carries the text without identity."""
-FORMATS = exporters(Surroundings())
+FORMATS = exporters(Surroundings(SENTENCES[1:], "{{ messages | tojson }}\n"))
 PROMPT = Candidate("Treat all users", "alike, {always}.", label="winner")
 
 
 def written(format: str, candidate: Candidate, into: Path) -> Path | None:
+    name, _, script = format.partition(" ")
     try:
-        return Path(FORMATS[format].write(candidate, PROVENANCE, into)[0].path)
+        return Path(FORMATS[name].write(candidate, PROVENANCE, into)[1 if script else 0].path)
     except ConfigError:
         return None  # a format that cannot carry a prompt says so when it is exported
 
@@ -44,7 +48,7 @@ def test_what_is_read_back_is_what_was_exported(tmp_path: Path, format: str, awk
         if path is not None and (candidate.before + candidate.after).strip():
             found = read_artefact(path)
             assert said(found) == said(candidate)
-            assert found.name == "winner"
+            assert (found.name, found.seat) == ("winner", seat)
 
 
 @settings(max_examples=60, deadline=None, database=None, derandomize=True)
@@ -102,6 +106,88 @@ def test_a_prompt_that_somebody_changed_after_the_export_is_refused(tmp_path: Pa
         read_artefact(path)
 
 
+EDITED: dict[str, tuple[str, str]] = {
+    "one word": ("Treat all users", "Treat some users"),
+    "an end": ("alike, {always}.", "alike, {always}. Except one."),
+    "a line of the template's own": ("alike, {always}.", "alike, {always}.{% if question %} Be brief.{% endif %}"),
+    "the place of who asks": (" identity ", " name "),
+}
+
+
+@pytest.mark.parametrize("edit", EDITED)
+@pytest.mark.parametrize("format", TEMPLATES[:-1])
+def test_a_template_that_somebody_changed_after_the_export_is_refused(tmp_path: Path, format: str, edit: str) -> None:
+    path = written(format, PROMPT, tmp_path)
+    assert path is not None
+    whole, (before, after) = path.read_text(), EDITED[edit]
+    if format == "vllm":  # its literals say braces by number
+        before, after = (text.replace("{", r"\x7b").replace("}", r"\x7d") for text in (before, after))
+    if format == "dotprompt":
+        before, after = before.replace(" identity ", "#if identity}}"), after.replace(" name ", "#if name}}")
+    assert before in whole
+    path.write_text(whole.replace(before, after))
+    with pytest.raises(ConfigError, match=r"somebody changed it.*; export it again"):
+        read_artefact(path)
+
+
+@pytest.mark.parametrize("format", TEMPLATES[:-1])
+def test_a_changed_hash_is_no_less_a_change(tmp_path: Path, format: str) -> None:
+    path = written(format, PROMPT, tmp_path)
+    assert path is not None
+    for text in (PROMPT.template, PROMPT.system("")):
+        sha = sha256(text.encode()).hexdigest()
+        whole = path.read_text()
+        assert sha in whole
+        path.write_text(whole.replace(sha, sha256(b"Be nice.").hexdigest()))
+        with pytest.raises(ConfigError, match="is not the one that was exported"):
+            read_artefact(path)
+        path.write_text(whole)
+
+
+@pytest.mark.parametrize("format", ["vllm", "prompty", "dotprompt", "promptfoo"])
+def test_a_template_without_its_stamp_is_nobodys_prompt(tmp_path: Path, format: str) -> None:
+    path = written(format, PROMPT, tmp_path)
+    assert path is not None
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if "sha256" not in line))
+    with pytest.raises(ConfigError, match="lacks 'sha256'; export it again"):
+        read_artefact(path)
+
+
+def test_line_ends_that_a_checkout_changed_are_not_taken_for_the_prompts_own(tmp_path: Path) -> None:
+    for format in ("vllm", "prompty", "dotprompt"):
+        path = written(format, Candidate("One.\nTwo.", label="winner"), tmp_path)
+        assert path is not None
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+        with pytest.raises(ConfigError, match=rf"{path.name}: .* the text is not certain|whose text is not certain"):
+            read_artefact(path)
+
+
+def test_a_script_is_parsed_and_never_run(tmp_path: Path) -> None:
+    path = written("mlflow script", PROMPT, tmp_path)
+    assert path is not None
+    whole = path.read_text()
+    path.write_text(f"# reformatted\n\n{whole}")
+    assert said(read_artefact(path)) == said(PROMPT)
+    for line in ("(tmp := Path('{}')).write_text('ran')", "wanted['template'] = []", "x = " + "(" * 300 + ")" * 300):
+        path.write_text(whole + line.format(tmp_path / "ran") + "\n")
+        with pytest.raises(ConfigError, match=r"register_winner\.py: .*somebody changed it.*--format mlflow"):
+            read_artefact(path)
+    assert not (tmp_path / "ran").exists()
+    path.write_text(whole)
+    (tmp_path / "winner.mlflow.json").unlink()
+    with pytest.raises(ConfigError, match=r"no prompt file .*winner\.mlflow\.json"):
+        read_artefact(path)
+
+
+def test_a_suite_with_a_prompt_of_somebody_elses_is_refused(tmp_path: Path) -> None:
+    path = written("promptfoo", PROMPT, tmp_path)
+    assert path is not None
+    whole = path.read_text()
+    path.write_text(whole.replace("prompts:\n", "prompts:\n- raw: Be nice.\n"))
+    with pytest.raises(ConfigError, match="it holds 2 prompts, not one"):
+        read_artefact(path)
+
+
 @pytest.mark.parametrize("format", CHANGED)
 def test_half_a_file_is_an_error_that_says_what_to_do(tmp_path: Path, format: str) -> None:
     path = written(format, PROMPT, tmp_path)
@@ -119,17 +205,39 @@ def test_half_a_file_is_an_error_that_says_what_to_do(tmp_path: Path, format: st
 @pytest.mark.parametrize(
     ("name", "text", "what"),
     [
-        ("a.json", "{", "cannot read the exported prompt"),
-        ("a.yaml", "- [", "cannot read the exported prompt"),
+        ("a.json", "{", r"a\.json line 1, column 2: expected JSON, got the end of the file \(Expecting property name"),
+        (
+            "a.json",
+            '{\n "a": 1\n "b": 2\n}',
+            r"""line 3, column 2: expected JSON, got '"b": 2' \(Expecting ',' delim""",
+        ),
+        ("a.yaml", "- [", r"a\.yaml line 1, column 4: expected YAML, got the end of the file"),
+        ("a.yaml", "a: 1\nb: 2: 3\n", r"line 2, column 5: expected YAML, got ': 3' \(mapping values are not allowed"),
+        ("a.yaml", "a: 1\n\tb: 2\n", r"line 2, column 1: expected YAML, got '\\tb: 2' \(found character"),
+        ("a.yml", "a: 1\nb: \x07\n", r"line 2, column 4: expected YAML, got '\\x07' \(special characters"),
+        ("a.yaml", "a: 2026-99-99\n", r"a\.yaml: expected YAML, got month must be in 1\.\.12"),
+        ("a.json", "[" * 100_000, "expected JSON, got nested too deep"),
         ("a.yaml", "replicas: 3\n", f"expected a prompt that 'defender export' wrote as {READ}"),
+        ("a.yaml", "kind: ConfigMap\ndata:\n", "expected a prompt that 'defender export' wrote"),
         ("a.json", "[1]", "expected a prompt that 'defender export' wrote"),
-        ("a.prompty", "---\n---\nsystem:\n", "a template or a program"),
+        ("a.prompty", "---\n---\nsystem:\n", "whose text is not certain"),
+        ("a.prompty", "---\nname: x\n---\nsystem:\nBe fair.\n\nuser:\n{{question}}\n", "whose text is not certain"),
+        ("a.prompt", "---\nmodel: x\n---\nBe fair. {{question}}", "whose text is not certain .*--format dotprompt"),
+        ("a.jinja", "{% for m in messages %}{{ m }}{% endfor %}", "whose text is not certain .*--format vllm"),
+        ("a.py", "print('hello')\n", "whose text is not certain .*--format mlflow"),
+        ("a.py", "def (", "it is no Python"),
     ],
 )
 def test_what_is_no_prompt_is_refused(tmp_path: Path, name: str, text: str, what: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(ConfigError, match=what):
         read_artefact(tmp_path / name)
+
+
+def test_bytes_that_are_no_text_are_told_with_their_line(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b'{\n"a": "\xff"}')
+    with pytest.raises(ConfigError, match=r"line 2: expected UTF-8 text, got the byte 0xff .*; export it again"):
+        read_artefact(tmp_path / "a.json")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
