@@ -25,14 +25,18 @@ HELD_OUT_FIRST: tuple[Split, ...] = ("test", "confirm", "search")
 
 
 def build_floors(config: RunConfig) -> tuple[Floor, ...]:
-    """Parse the floors. Raises ConfigError naming the axis and the forms that are understood."""
+    """Parse the floors, in the order of the axes however they were given or kept.
+
+    Raises:
+        ConfigError: names the axis and the forms that are understood.
+    """
     axes: dict[str, Axis] = {axis: axis for axis in get_args(Axis)}
     floors = []
     for axis, text in config.floors.items():
         if axis not in axes:
             raise ConfigError(f"unknown axis '{axis}' in floors; axes: {', '.join(axes)}")
         floors.append(Floor.parse(axes[axis], str(text)))
-    return tuple(floors)
+    return tuple(sorted(floors, key=lambda floor: list(axes).index(floor.axis)))
 
 
 def build_search_plan(

@@ -148,15 +148,18 @@ def _pb(trial: Trial) -> float | None:
     return trial.estimate.pb if trial.estimate else None
 
 
-def read_group(runs: Path, name: str) -> Group | None:
-    """Return a group that was run before; None where the name is no group's. Raises what ``load_run`` raises."""
+def read_group(runs: Path, name: str, store: str | None = None) -> Group | None:
+    """Return a group that was run before; None where the name is no group's.
+
+    ``store`` stands for the database's URL that its runs kept. Raises what ``load_run`` raises.
+    """
     import json
 
     path = next((place for place in (Path(name), runs / name) if (place / GROUP).is_file()), None)
     if path is None:
         return None
     said = json.loads((path / GROUP).read_text(encoding="utf-8"))
-    return Group(path, tuple(load_run(path, run) for run in said["runs"]), said["searched"], said["joint"])
+    return Group(path, tuple(load_run(path, run, store) for run in said["runs"]), said["searched"], said["joint"])
 
 
 def transfer(results: Results, runs: int) -> tuple[Comparison, ...]:
@@ -198,14 +201,14 @@ def _name(path: Path, config: RunConfig) -> str:
 def _spend_of(path: Path, config: RunConfig) -> Mapping[str, int]:
     """Return what an earlier sitting spent on a model whose turn comes later."""
     name = _name(path, config)
-    return _spend(load_run(path, name)) if (path / name / CONFIG).exists() else {}
+    return _spend(load_run(path, name, config.store)) if (path / name / CONFIG).exists() else {}
 
 
 def _spend(folder: RunFolder) -> Mapping[str, int]:
-    from defender.store import SqlStore
+    from defender.store import SqlStore, is_begun
 
-    if isinstance(folder.database, Path) and not folder.database.exists():
-        return {}
+    if not is_begun(folder.database):
+        return {}  # killed between making the folder and its tables
     store = SqlStore(folder.database, readonly=True)
     try:
         return dict(store.spend())

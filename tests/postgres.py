@@ -58,6 +58,18 @@ class Postgres:
     def url(self, port: int | None = None, database: str = "postgres") -> str:
         return f"postgresql+psycopg://{USER}@127.0.0.1:{port or self.port}/{database}"
 
+    def lock(self, user: str, password: str) -> str:
+        """Make a role that must give its password; return the URL of its database, with the password."""
+        import psycopg
+
+        rules = self.folder / "data" / "pg_hba.conf"
+        rules.write_text(f"host all {user} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
+        with psycopg.connect(self.url().replace("+psycopg", ""), autocommit=True) as admin:
+            admin.execute(f"CREATE ROLE {user} LOGIN PASSWORD '{password}'".encode())
+            admin.execute(f"CREATE DATABASE {user} OWNER {user}".encode())
+            admin.execute("SELECT pg_reload_conf()")
+        return self.url(database=user).replace(f"{USER}@", f"{user}:{password}@")
+
     def start(self) -> None:
         """Start the server and wait until it answers."""
         settings = {

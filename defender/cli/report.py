@@ -28,7 +28,7 @@ def report(
     from defender.runs import load_run
     from defender.several import read_group
 
-    group = read_group(runs, run)
+    group = read_group(runs, run, store)
     if group is not None:
         say(*conclude_several(group), json)
         return

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from defender.address import Address, address_of
-from defender.errors import ConfigError, StoreError
+from defender.address import Address
+from defender.errors import StoreError
 from defender.records import Cell, Charge, Grade, Response
 from defender.store.database import Database, Insert
-from defender.store.file import FileDatabase
+from defender.store.places import open_database
 from defender.store.schema import (
     COUNTERS,
     ERRANDS,
@@ -34,7 +34,6 @@ from defender.store.schema import (
     unescaped,
     unpacked,
 )  # fmt: skip
-from defender.store.server import Role, ServerDatabase
 
 CHUNK = 500
 """Values per SELECT: below the variable limit of every SQLite."""
@@ -246,23 +245,6 @@ class SqlStore:
             rows = connection.execute(_NAMES_OF, {"some": some})
             self._names.update((id_, unescaped(text)) for id_, text in rows)
         return self._names
-
-
-def open_database(where: str | Path | Address, role: Role, busy_seconds: float = 10.0) -> Database:
-    """Open the database of a run. Raises StoreError."""
-    if isinstance(where, Address):
-        return ServerDatabase(where, role)
-    path = where
-    if isinstance(where, str) and where.startswith("sqlite:"):
-        path = sa.make_url(where).database or ""
-        if path in ("", ":memory:"):
-            raise StoreError(f"expected a SQLite file, got {where!r}; a run in memory would not survive its process")
-    elif isinstance(where, str) and "://" in where:
-        try:
-            return ServerDatabase(address_of(where), role)
-        except ConfigError as error:
-            raise StoreError(f"expected a file path or a database URL: {error}") from error
-    return FileDatabase(Path(path), readonly=role == "reader", busy_seconds=busy_seconds)
 
 
 def _replacing(insert: Insert, *key: str, where: sa.ColumnElement[bool] | None = None) -> Insert:
