@@ -97,12 +97,24 @@ def ablation_html(context: AblationContext) -> str:
     named = titles | {title for title, _ in credited}
     return rendered("ablation.html", {
         "c": context,
+        "facts": _facts(context),
         "kinds": kinds,
         "shared": credit_rows(context.credits),
         "credits": credited,
         "more": [(title, table) for title, table in ablation_tables(context) if title not in named],
         "downloads": [(name, linked("text/csv", text)) for name, text in _data(context).items()],
     })  # fmt: skip
+
+
+def _facts(context: AblationContext) -> list[tuple[str, str]]:
+    """Return what the ablation measured in a few words each: (what, value)."""
+    found = context.measured
+    level = f"{100 * found.interval.level:g} %"
+    return [
+        ("PB on the ablation's items", f"{found.pb:.2f} ({level} {found.interval.low:.2f} to {found.interval.high:.2f})"),
+        ("noise floor", f"{found.noise_floor:.2f}"),
+        ("cost", context.cost),
+    ]
 
 
 def ablation_page(context: AblationContext) -> str:

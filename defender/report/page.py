@@ -56,7 +56,6 @@ def html(context: ReportContext) -> str:
     known |= {"tables": sections(context), "facts": facts(context)}
     known |= {"downloads": [(name, linked(kind, text)) for name, kind, text in downloads(context)]}
     known["happened"] = {step.decision for step in context.decisions}
-    known["exact"] = context.winner.template if context.winner else ""
     return rendered("page.html", known)
 
 
