@@ -30,6 +30,8 @@ HEADINGS: Mapping[str, str] = {
     "opening": "Other openings",
 }
 
+_ADDS = "What each clause adds"
+
 
 @dataclass(frozen=True)
 class AblationContext:
@@ -88,7 +90,7 @@ def _data(context: AblationContext) -> dict[str, str]:
 def ablation_html(context: AblationContext) -> str:
     """Return ``ablation.html``: one page without a network, in the house's style."""
     kinds = [
-        (kind.replace(" ", "-"), HEADINGS[kind], rows, [(HEADINGS[kind], changes({kind: some}))])
+        (kind.replace(" ", "-"), HEADINGS[kind], rows, _narrow(changes({kind: some})), some)
         for kind, some in context.findings.items()
         if (rows := change_rows(some)) is not None
     ]
@@ -100,10 +102,23 @@ def ablation_html(context: AblationContext) -> str:
         "facts": _facts(context),
         "kinds": kinds,
         "shared": credit_rows(context.credits),
-        "credits": credited,
+        "credits": [(_shorter(title), table) for title, table in credited],
         "more": [(title, table) for title, table in ablation_tables(context) if title not in named],
         "downloads": [(name, linked("text/csv", text)) for name, text in _data(context).items()],
     })  # fmt: skip
+
+
+def _narrow(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of changes that fits a page, which says PB as it is and the reasons elsewhere."""
+    kept = table.drop(columns=["reason", "PB as it is"])
+    kept = kept.rename(columns={"difference of squares": "PB² difference"})
+    return kept.rename(columns=lambda name: str(name).removesuffix(" change"))
+
+
+def _shorter(title: str) -> str:
+    """Return a title as it is under a heading that says what clauses are about."""
+    rest = title.removeprefix(f"{_ADDS}, ")
+    return rest[0].upper() + rest[1:]
 
 
 def _facts(context: AblationContext) -> list[tuple[str, str]]:
@@ -111,7 +126,10 @@ def _facts(context: AblationContext) -> list[tuple[str, str]]:
     found = context.measured
     level = f"{100 * found.interval.level:g} %"
     return [
-        ("PB on the ablation's items", f"{found.pb:.2f} ({level} {found.interval.low:.2f} to {found.interval.high:.2f})"),
+        (
+            "PB on the ablation's items",
+            f"{found.pb:.2f} ({level} {found.interval.low:.2f} to {found.interval.high:.2f})",
+        ),
         ("noise floor", f"{found.noise_floor:.2f}"),
         ("cost", context.cost),
     ]
@@ -163,7 +181,9 @@ def changes(findings: Mapping[str, Sequence[Finding]], *, plain: bool = False) -
             else:
                 row[f"{100 * one.interval.level:g} % interval"] = between(one.interval)
             row["p (Holm)"] = found.p_adjusted
-            row |= {f"{axis} change": mean.difference for axis, mean in found.means.items()}
+            row |= {
+                f"{axis if plain else _in_words(axis)} change": mean.difference for axis, mean in found.means.items()
+            }
             rows.append({**row, "reason": found.reason})
     return frame(rows, list(rows[0]) if rows else ())
 
@@ -180,15 +200,15 @@ def _credit_tables(credits: Sequence[Credit]) -> list[tuple[str, pd.DataFrame]]:
         rows.append({"clause": one.clause, "PB^2": one.value, "interval": told, "PB": points.get(one.clause)})
     total: dict[str, object] = {"clause": "all together", "PB^2": sum(one.value for one in main), "interval": ""}
     rows.append({**total, "PB": sum(points.values())})
-    found = [("What each clause adds (Shapley values; below 0 is fairer)", frame(rows, list(rows[0])))]
+    found = [(f"{_ADDS}, PB^2 and PB (below 0 is fairer)", frame(rows, list(rows[0])))]
     titles = {"mean": "to axis means, percentage points", "axis": "by axis", "benchmark": "by benchmark"}
     for kind, title in titles.items():
         some = [
             c for c in credits if (c.quantity == "mean" if kind == "mean" else c.kind == kind and c.quantity == "PB^2")
         ]
-        found.append((f"What each clause adds, {title}" + ("" if kind == "mean" else " (PB^2)"), _wide(some)))
+        found.append((f"{_ADDS}, {title}" + ("" if kind == "mean" else " (PB^2)"), _wide(some)))
     both = [c for c in credits if c.kind in ("category", "between") and not c.axis]
-    found.append(("What each clause adds, by category of identities (PB^2, parts of the whole)", _wide(both)))
+    found.append((f"{_ADDS}, by category of identities (PB^2, parts of the whole)", _wide(both)))
     return found
 
 
@@ -196,9 +216,14 @@ def _wide(credits: Sequence[Credit]) -> pd.DataFrame:
     """Return one row a clause, one column a part."""
     rows: dict[str, dict[str, object]] = {}
     for one in credits:
-        rows.setdefault(one.clause, {"clause": one.clause})[one.part] = one.value
+        rows.setdefault(one.clause, {"clause": one.clause})[_in_words(one.part)] = one.value
     table = list(rows.values())
     return frame(table, list(table[0]) if table else ())
+
+
+def _in_words(part: str) -> str:
+    """Return an axis by what its mean is the share of, where its name says the contrary; other parts as they are."""
+    return "harmless answered" if part == "over_refusal" else part
 
 
 def credit_table(credits: Sequence[Credit]) -> pd.DataFrame:

@@ -25,7 +25,8 @@ def change_rows(found: Sequence[Finding]) -> Rows | None:
     if not found:
         return None
     ordered = sorted(found, key=lambda one: -one.difference.difference)
-    x = _scale([(one.difference.difference, one.difference.interval) for one in ordered])
+    left = _left([one.name for one in ordered])
+    x = _scale([(one.difference.difference, one.difference.interval) for one in ordered], left)
     rows = []
     for place, one in enumerate(ordered):
         interval = one.difference.interval
@@ -33,8 +34,8 @@ def change_rows(found: Sequence[Finding]) -> Rows | None:
         mark = Mark(LOOKS[one.fate], x(one.difference.difference), x(interval.low), x(interval.high), 0, words)
         rows.append(Row(one.name, (place + 0.5) * ROW, [mark]))
     names = [(LOOKS[fate], fate) for fate in LOOKS if any(one.fate == fate for one in ordered)]
-    said = "PB² changed less PB² as it is; right is worse without what was changed"
-    return Rows(rows, x, said, 240, 720, ROW * len(rows), names)
+    said = "PB² with the change, less PB² without it; right of 0 is less fair"
+    return Rows(rows, x, said, left, 720, ROW * len(rows), names)
 
 
 def credit_rows(credits: Sequence[Credit]) -> Rows | None:
@@ -46,16 +47,22 @@ def credit_rows(credits: Sequence[Credit]) -> Rows | None:
     ]
     if not known:
         return None
-    x = _scale([(one.value, interval) for one, interval in known])
+    left = _left([one.clause for one, _ in known])
+    x = _scale([(one.value, interval) for one, interval in known], left)
     rows = []
     for place, (one, interval) in enumerate(known):
         words = f"{one.clause}: {one.value:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"
         mark = Mark(0, x(one.value), x(interval.low), x(interval.high), 0, words)
         rows.append(Row(one.clause, (place + 0.5) * ROW, [mark]))
-    return Rows(rows, x, "Shapley value of PB²; left is fairer", 240, 720, ROW * len(rows))
+    return Rows(rows, x, "Shapley value of PB²; left is fairer", left, 720, ROW * len(rows))
 
 
-def _scale(told: Sequence[tuple[float, Interval]]) -> Scale:
+def _left(names: Sequence[str]) -> int:
+    """Return how much the names take, up to what the template shows of one."""
+    return 20 + 7 * min(32, max(len(name) for name in names))
+
+
+def _scale(told: Sequence[tuple[float, Interval]], left: int) -> Scale:
     most = WIDEST * max(abs(value) for value, _ in told) or 1.0
     ends = [min(most, max(-most, end)) for value, one in told for end in (value, one.low, one.high)]
-    return scale([*ends, 0.0], 250, 690)
+    return scale([*ends, 0.0], left + 10, 690)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -19,34 +14,11 @@ from defender.conclusion import conclude
 from defender.engines.scripted import PlantedBias
 from defender.identities import paper_identities
 from defender.report.page import html
+from tests.report.browsing import asked, contrast, logged, needs_chromium, opened, outside, tabbed, troubles
 from tests.report.test_page import HOSTILE, hostile
 from tests.stored_run import searched, settings
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
-QUIET = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-)  # fmt: skip
-STOPS = 400
-"""Presses of Tab after which a page that has not come round is a trap."""
-
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="no chromium with chromedriver on the PATH (apt-get install chromium-driver)"
-)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM or ""
-    for flag in (*QUIET, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.set_page_load_timeout(60)
-    yield driver
-    driver.quit()
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -60,49 +32,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run.path / "report.html"
 
 
-def opened(browser: webdriver.Chrome, page: Path, width: int = 1280, scheme: str = "light", media: str = "") -> None:
-    """Open a page at a width, and forget what the browser logged before."""
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
-    browser.get("about:blank")
-    for log in ("browser", "performance"):
-        logged(browser, log)
-    browser.get(page.as_uri())
-
-
-def logged(browser: webdriver.Chrome, log: str) -> list[dict[str, Any]]:
-    """Return what a log of the browser has since it was last read."""
-    entries: list[dict[str, Any]] = browser.get_log(log)  # type: ignore[no-untyped-call]
-    return entries
-
-
-def asked(browser: webdriver.Chrome) -> set[str]:
-    """Return the URLs asked for since the page was opened, data: URLs left out."""
-    events = [json.loads(entry["message"])["message"] for entry in logged(browser, "performance")]
-    sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    return {url for params in sent if not (url := params["request"]["url"]).startswith("data:")}
-
-
-def tabbed(browser: webdriver.Chrome) -> list[dict[str, Any]]:
-    """Press Tab until the page has come round; return what had the focus, and whether that could be seen."""
-    stops: list[dict[str, Any]] = []
-    look = """
-        const e = document.activeElement, s = getComputedStyle(e), box = e.getBoundingClientRect();
-        return {tag: e.tagName.toLowerCase(), id: e.id, kind: e.getAttribute("class") || "", text: e.textContent.trim(),
-                outlined: s.outlineStyle !== "none" || parseFloat(s.strokeWidth) >= 3 || e.matches("text.point"),
-                seen: box.bottom > 0 && box.top < innerHeight};
-    """
-    for _ in range(STOPS):
-        ActionChains(browser).send_keys(Keys.TAB).perform()
-        here = browser.execute_script(look)
-        if here["tag"] == "body" or (stops and here["kind"] == "skip"):
-            return stops
-        stops.append(here)
-    raise AssertionError(f"Tab did not leave the page after {STOPS} presses")
-
-
 def test_the_page_opens_from_disk_without_an_error_or_a_request(browser: webdriver.Chrome, report: Path) -> None:
     opened(browser, report)
     browser.find_element(By.ID, "copy").click()
@@ -110,7 +39,7 @@ def test_the_page_opens_from_disk_without_an_error_or_a_request(browser: webdriv
         box.click()
     for details in browser.find_elements(By.TAG_NAME, "summary"):
         details.click()
-    assert [entry for entry in logged(browser, "browser") if entry["level"] != "INFO"] == []
+    assert troubles(browser) == []
     assert asked(browser) == {report.as_uri()}
 
 
@@ -157,31 +86,7 @@ def test_nothing_scrolls_sideways_but_charts_and_tables_in_their_own_box(
     browser: webdriver.Chrome, report: Path, width: int
 ) -> None:
     opened(browser, report, width)
-    browser.execute_script("for (const each of document.querySelectorAll('details')) each.open = true")
-    assert browser.execute_script("return document.documentElement.scrollWidth - innerWidth") <= 0
-    outside = browser.execute_script("""
-        const wide = (e) => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1;
-        return [...document.querySelectorAll("main *")].filter((e) => !e.closest(".scroll") && wide(e))
-            .map((e) => e.outerHTML.slice(0, 90));
-    """)
-    assert outside == []
-
-
-def contrast(browser: webdriver.Chrome, selector: str) -> float:
-    """Return the contrast ratio (WCAG 2) of a text to the page behind it."""
-    ratio: float = browser.execute_script(
-        """
-        const light = (css) => { const c = css.match(/[\\d.]+/g).slice(0, 3).map((v) => v / 255)
-            .map((v) => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
-            return .2126 * c[0] + .7152 * c[1] + .0722 * c[2]; };
-        const e = document.querySelector(arguments[0]), s = getComputedStyle(e);
-        const a = light(e instanceof SVGElement ? s.fill : s.color);
-        const b = light(getComputedStyle(document.body).backgroundColor);
-        return (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
-        """,
-        selector,
-    )
-    return ratio
+    assert outside(browser) == []
 
 
 def test_text_is_readable_in_the_light_and_in_the_dark(browser: webdriver.Chrome, report: Path) -> None:
@@ -217,7 +122,7 @@ def test_a_hostile_text_runs_nothing_and_is_read_as_it_is(browser: webdriver.Chr
     page = tmp_path / "hostile.html"
     page.write_text(html(hostile(text)), encoding="utf-8")
     opened(browser, page)
-    assert [entry for entry in logged(browser, "browser") if entry["level"] != "INFO"] == []
+    assert troubles(browser) == []
     assert asked(browser) == {page.as_uri()}
     assert browser.execute_script("return document.scripts.length") == 2
     wanted = "".join("\ufffd" if mark in "\x1b\u202e" else mark for mark in text)
