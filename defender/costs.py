@@ -98,10 +98,10 @@ def worst_case(request: Request, price: Price | None, size: int = 0) -> Cost:
 
 
 def actual(response: Response, worst: Cost, price: Price | None) -> Cost:
-    """Return what an attempt cost, by the server's own count; ``worst`` where nobody can say."""
+    """Return what an attempt cost, by the server's own count; ``worst`` where it leaves out what was asked or said."""
     prompt, answer = response.prompt_tokens, response.completion_tokens
-    told_nothing = response.error not in UNSENT or response.finish_reason is not None
-    if not prompt + answer and told_nothing:
+    told = bool(prompt and (answer or not response.text))
+    if not told and (prompt + answer or response.error not in UNSENT or response.finish_reason is not None):
         return worst
     return Cost(1, prompt + answer, price.nanousd(prompt, answer, response.cached_tokens) if price else 0)
 

@@ -50,6 +50,37 @@ def test_without_a_price_no_dollars_are_counted() -> None:
     assert actual(response, Cost(1, 100, 0), None) == Cost(1, 7, 0)
 
 
+@pytest.mark.parametrize(
+    "response",
+    [
+        Response("x"),
+        Response("x", prompt_tokens=3),
+        Response("x", completion_tokens=4),
+        Response(None, error="timeout"),
+        Response(None, error="connection"),
+        Response(None, error="malformed"),
+        Response(None, "error", error="server_error"),
+        Response(None, "content_filter", error="content_filter"),
+    ],
+)
+def test_where_the_server_leaves_out_what_was_asked_or_said_the_worst_stays_paid(response: Response) -> None:
+    assert actual(response, Cost(1, 100, 5), None) == Cost(1, 100, 5)
+
+
+@pytest.mark.parametrize(
+    ("response", "tokens"),
+    [
+        (Response(None, error="rate_limited"), 0),
+        (Response(None, error="bad_request"), 0),
+        (Response("", "length", prompt_tokens=3, completion_tokens=4), 7),
+        (Response("", "stop", prompt_tokens=3), 3),
+        (Response(None, "error", error="server_error", prompt_tokens=3, completion_tokens=1), 4),
+    ],
+)
+def test_what_the_server_counts_whole_is_what_it_cost(response: Response, tokens: int) -> None:
+    assert actual(response, Cost(1, 100, 0), None) == Cost(1, tokens, 0)
+
+
 def test_limits_name_the_counters_they_hold_for() -> None:
     assert Limits().counters == {}
     assert Limits(5, 6, 0.07, 0.5).counters == {

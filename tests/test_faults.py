@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,26 @@ from tests.stored_run import settings, world
 SHARE = 0.3
 
 
+async def cut_gzip(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+    """Send the beginning of a compressed answer, called whole."""
+    raw = gzip.compress(json.dumps(on.completion("Answer: A")).encode())[:40]
+    return web.Response(body=raw, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
+
+
+async def cut_chunks(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+    """Send a right answer in chunks, and lose the connection before the last."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    await response.write(json.dumps(on.completion("Answer: A")).encode())
+    return await on.resets(request, body)
+
+
+def without_usage(text: str | None) -> Act:
+    """Answer without saying what was used."""
+    return on.says({key: value for key, value in on.completion(text).items() if key != "usage"})
+
+
 async def out_of_order(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
     """Fail later than those that were asked after it."""
     await asyncio.sleep(0.05)
@@ -46,6 +68,16 @@ FAULTS: tuple[Act, ...] = (
     on.says(on.completion(None)),
     on.sends("", content_type="text/plain"),
     on.sends("<!doctype html><html><body>Answer: A</body></html>", content_type="text/html"),
+    on.fails(429, retry_after="Thu, 01 Jan 1970 00:00:00 GMT"),
+    on.fails(503, retry_after="-1"),
+    on.drips,
+    cut_gzip,
+    cut_chunks,
+    on.says({"error": {"message": "no room", "code": 503}}),
+    on.says({**on.completion("Answer: A"), "error": {"message": "no room", "code": 503}}),
+    on.says(on.completion("Answer: A", "error")),
+    on.says(on.completion("Answer: A", "abort")),
+    without_usage(None),
     out_of_order,
 )
 

@@ -96,7 +96,8 @@ class Lanes:
         """Count an attempt; where there are other servers, one that keeps failing is left alone and looked at again."""
         lane.asked += 1
         if response.error not in _FAULTS:
-            lane.row = lane.looks = 0
+            lane.row = 0
+            lane.looks = 0 if response.error is None else lane.looks
             return
         lane.failed += 1
         lane.row += 1
@@ -113,6 +114,11 @@ class Lanes:
             task = asyncio.create_task(self._watch(lane))
             self._looking.add(task)
             task.add_done_callback(self._looking.discard)
+
+    def shun(self, lane: Lane, seen: str) -> None:
+        """Leave a server alone that wants no request for longer than we wait, where there are others."""
+        if len(self.lanes) > 1 and not lane.away:
+            self.leave(lane, seen)
 
     def pause(self, lane: Lane, seconds: float) -> None:
         """Ask a server nothing new for so long, as it wished."""

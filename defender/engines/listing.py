@@ -52,7 +52,9 @@ async def learn(client: AsyncOpenAI, url: str, model: str, key_env: str) -> List
     entries = await _entries(client, url, key_env)
     if entries is None:
         if not model:
-            raise EngineDown(f"{url}: does not list its models (GET /models); name the one to use as 'model'")
+            raise EngineDown(
+                f"{url}: does not list its models (GET /models); name the one to use as 'model'.{perhaps_v1(url)}"
+            )
         return Listed(model, seen=False)
     names = sorted(entries)
     if not model and len(names) == 1:
@@ -109,6 +111,11 @@ def _parse(answer: httpx.Response, url: str) -> dict[str, dict[str, Any]]:
             f"from GET /models: {shown(answer.content)}. Is '/v1' missing from base_url?"
         )
     return {row["id"]: row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)}
+
+
+def perhaps_v1(url: str) -> str:
+    """Return a question to end a message with, where an address does not end as they do."""
+    return "" if url.endswith("/v1") else " Is '/v1' missing from base_url?"
 
 
 async def _version(client: AsyncOpenAI, url: str) -> str:

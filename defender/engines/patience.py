@@ -33,21 +33,24 @@ class Patience:
         self._backoff_s = backoff_s
         self._jitter = random.Random()
 
-    def wait(self, response: Response, attempt: int, asked: float | None) -> float | None:
+    def wait(self, response: Response, attempt: int, asked: float | None, *, elsewhere: bool = False) -> float | None:
         """Return the seconds to wait before the next attempt, or None when this response is the last word.
 
         Args:
             response: what the attempt brought.
             attempt: its number, from 1.
             asked: the seconds the server asks to wait, None where it says nothing.
+            elsewhere: another server can be asked meanwhile.
         """
         if response.error is None or response.error not in _TRIES:
             return None
         tries = _TRIES[response.error] or self._attempts
         if attempt >= min(tries, self._attempts):
             return None
-        if asked is not None:
-            return None if beyond(asked) else asked
+        if beyond(asked):
+            return 0.0 if elsewhere else None
+        if asked:  # "now" is no better than nothing said: the next attempt would meet the same trouble
+            return asked
         first = self._backoff_s * (_RATE_LIMIT_PATIENCE if response.error == "rate_limited" else 1.0)
         backoff = min(first * 2.0 ** (attempt - 1), _LONGEST_BACKOFF_S)
         return backoff * self._jitter.uniform(0.5, 1.0)

@@ -18,7 +18,7 @@ from defender.engines import metrics, wire
 from defender.engines.breaker import Breaker
 from defender.engines.endpoint import Endpoint, Server, SystemRole
 from defender.engines.lanes import Lane, Lanes
-from defender.engines.listing import Listed, Unready, learn
+from defender.engines.listing import Listed, Unready, learn, perhaps_v1
 from defender.engines.pace import Pace
 from defender.engines.patience import LONGEST_RETRY_AFTER_S, Patience, beyond
 from defender.engines.seating import takes_system
@@ -110,10 +110,10 @@ class Served:
                 if dialect.limit == "max_tokens" and _wants_new_limit(response):
                     self._dialect = replace(self._dialect, limit="max_completion_tokens")
                     continue
-                wait = self._patience.wait(response, attempt, asked)
+                tried.append(lane)
+                wait = self._patience.wait(response, attempt, asked, elsewhere=lanes.others(tried))
                 if wait is None:
                     break
-                tried.append(lane)
                 if lane.away or lanes.others(tried):
                     lanes.give(lane)
                     lane = await lanes.take(tried)
@@ -125,9 +125,6 @@ class Served:
         if seen is not None:
             self._down = seen
             raise self._is_down()
-        if beyond(asked) and response.error is not None:
-            words = f"asks to wait {asked:.0f} s, and {LONGEST_RETRY_AFTER_S:.0f} s is the longest we wait"
-            response = replace(response, detail=f"{words}: {response.detail}")
         drawn = request.seed if response.seed is None and response.error is None else response.seed
         return replace(response, attempts=attempt, seed=drawn)
 
@@ -236,7 +233,7 @@ class Served:
             raise EngineDown(
                 f"{self._endpoint.url}: does not list its models and answered a one-token request for model "
                 f"'{self._dialect.model}' with {response.error}: {response.detail}. Check base_url, model and key "
-                f"({self._endpoint.api_key_env}), then run: defender doctor"
+                f"({self._endpoint.api_key_env}), then run: defender doctor.{perhaps_v1(self._endpoint.url)}"
             )
 
     async def _send(self, lanes: Lanes, lane: Lane, body: bytes, allowed: int) -> tuple[Response, float | None]:
@@ -250,21 +247,28 @@ class Served:
             response = unreached(error, self._endpoint.timeout_s)
             overload = response.error == "timeout"
         else:
-            if answer.status == 200:
+            if 200 <= answer.status < 300:
                 response = wire.whole(wire.decode(answer.raw, answer.content_type), allowed)
             else:
-                response = wire.refused(answer.status, answer.raw)
+                response = wire.refused(answer.status, answer.raw, answer.location)
                 asked = wire.retry_after(answer.retry_after, datetime.now(UTC))
                 overload = answer.status in _OVERLOAD
         ended = now()
         if overload:
             lane.pace.pushed_back(begun, ended)
-            if asked and not beyond(asked):
+            if asked is not None and beyond(asked):
+                response = replace(response, detail=f"{_too_long(asked)}: {response.detail}")
+                lanes.shun(lane, response.detail)
+            elif asked:
                 lanes.pause(lane, asked)
         elif response.error is None:
             lane.pace.answered(begun, ended, lane.open >= lane.pace.limit)
         lanes.note(lane, response)
         return replace(response, seconds=ended - begun), asked
+
+
+def _too_long(asked: float) -> str:
+    return f"asks to wait {asked:.0f} s, and {LONGEST_RETRY_AFTER_S:.0f} s is the longest we wait"
 
 
 def _wants_new_limit(response: Response) -> bool:

@@ -7,11 +7,12 @@ this one, which is why the requests themselves do not go through it.
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.request import getproxies
 
 import aiohttp
 import httpx
+from aiohttp.http_exceptions import ContentEncodingError
 from openai import AsyncOpenAI
 
 from defender.records import Response
@@ -28,6 +29,7 @@ class Answer(NamedTuple):
     raw: bytes
     content_type: str
     retry_after: str | None
+    location: str = ""
 
 
 class Transport:
@@ -44,7 +46,7 @@ class Transport:
         self._timeout_s = timeout_s
         secure = self._url.startswith("https:")
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_Fresh(
                 limit=connections, keepalive_timeout=KEEPALIVE_S, ssl=httpx.create_ssl_context() if secure else True
             ),
             headers={**_identity(client), "Content-Type": "application/json", "Accept": "application/json"},
@@ -65,7 +67,8 @@ class Transport:
         ):
             raw = await answer.read()
             headers = answer.headers
-            return Answer(answer.status, raw, headers.get("Content-Type", ""), headers.get("Retry-After"))
+            kind, again, elsewhere = (headers.get(name) for name in ("Content-Type", "Retry-After", "Location"))
+            return Answer(answer.status, raw, kind or "", again, elsewhere or "")
 
     async def close(self) -> None:
         """Close the connections. Idempotent."""
@@ -76,11 +79,27 @@ UNREACHED = (OSError, aiohttp.ClientError)
 """What ``Transport.post`` raises where there is no HTTP answer; TimeoutError is an OSError."""
 
 
+class _Fresh(aiohttp.TCPConnector):
+    """Never reuses a connection on which something came unasked: it would be taken for the next answer."""
+
+    async def connect(self, *asked: Any, **named: Any) -> aiohttp.connector.Connection:
+        """Return a connection on which nothing waits to be read."""
+        while True:
+            connection = await super().connect(*asked, **named)
+            protocol = connection.protocol
+            if protocol is None or not protocol.should_close:
+                return connection
+            connection.close()
+
+
 def unreached(error: BaseException, timeout_s: float) -> Response:
-    """Return the response for an attempt without HTTP answer."""
+    """Return the response for an attempt without HTTP answer; one that cannot be read is ``malformed``."""
     if isinstance(error, TimeoutError):
         return Response(None, error="timeout", detail=f"no answer within {timeout_s:g} s")
-    return Response(None, error="connection", detail=f"{type(error).__name__}: {error}")
+    seen = f"{type(error).__name__}: {error}"
+    if isinstance(error, aiohttp.ClientResponseError) or isinstance(error.__cause__, ContentEncodingError):
+        return Response(None, error="malformed", detail=f"expected HTTP that can be read, got {seen}")
+    return Response(None, error="connection", detail=seen)
 
 
 def _identity(client: AsyncOpenAI) -> dict[str, str]:

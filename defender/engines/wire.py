@@ -25,8 +25,15 @@ RESERVED = frozenset({
 """Fields that come from the request alone; an endpoint's extra body may not set them."""
 
 _SHOWN = 300
+_MOST_TOKENS = 10**9
+"""A count above this is no count."""
+# What OpenRouter says of an answer that failed half-way, and vLLM and SGLang of one they dropped.
+_BROKEN_OFF = ("error", "abort")
+_PARTS: Mapping[str, str] = {"text": "text", "output_text": "text", "refusal": "refusal"}
+_THOUGHTS = ("thinking", "reasoning")
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 # OpenAI, vLLM and SGLang (the second), llama.cpp.
+_SECONDS = re.compile(r"[0-9]{1,15}(\.[0-9]*)?")
 _TOO_LONG = re.compile(
     rb"context_length_exceeded|maximum context length|model's context length|exceed_context_size|context size", re.I
 )
@@ -97,6 +104,7 @@ def folded(messages: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 def decode(raw: bytes, content_type: str) -> Response:
     """Read the body of a successful HTTP answer; what is no chat completion is ``malformed``, never a text.
 
+    An error in place of an answer, or in the middle of one, is a failure of the kind it says, whatever is beside it.
     A right body under a wrong content type is an answer: it was paid for. No content with finish reason "length"
     is the empty text: a reasoning model cut before it began to answer was truncated, which is no failure to answer.
     """
@@ -104,6 +112,8 @@ def decode(raw: bytes, content_type: str) -> Response:
         data = json.loads(raw)
     except (ValueError, RecursionError):
         return malformed(f"not JSON ({content_type or 'no content type'})", raw)
+    if isinstance(data, dict) and data.get("error"):
+        return _excused(data["error"], raw)
     choices = data.get("choices") if isinstance(data, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
@@ -114,7 +124,10 @@ def decode(raw: bytes, content_type: str) -> Response:
     asked, said = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     if finish == "content_filter":
         return Response(None, finish, "content_filter", f"the server filtered the answer: {shown(raw)}", asked, said)
-    text = message.get("content") or message.get("refusal") or message.get("content")
+    if finish in _BROKEN_OFF or choice.get("error"):
+        return Response(None, finish, "server_error", f"the server broke the answer off: {shown(raw)}", asked, said)
+    content = _spoken(message.get("content"))
+    text = content or message.get("refusal") or content
     if text is None and finish == "length":
         text = ""
     if not isinstance(text, str):
@@ -129,6 +142,31 @@ def decode(raw: bytes, content_type: str) -> Response:
         system_fingerprint=_text(data.get("system_fingerprint")),
         cached_tokens=_cached(usage),
     )
+
+
+def _excused(error: object, raw: bytes) -> Response:
+    """Return the response for an error that came under a status of success."""
+    code = _count(error.get("code")) if isinstance(error, dict) else 0
+    if 400 <= code <= 599:
+        return refused(code, raw)
+    return malformed("an error", raw)
+
+
+def _spoken(content: object) -> str | None:
+    """Return the text of a message's content: a text, or a list of parts of which those of a reasoner are left out."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list) or not content:
+        return None
+    said = []
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else None
+        text = part.get(_PARTS[kind]) if isinstance(kind, str) and kind in _PARTS else None
+        if isinstance(text, str):
+            said.append(text)
+        elif kind not in _THOUGHTS:
+            return None
+    return "".join(said)
 
 
 def whole(response: Response, allowed: int) -> Response:
@@ -153,8 +191,11 @@ def malformed(what: str, raw: bytes) -> Response:
     return Response(None, error="malformed", detail=f"expected a chat completion, got {what}: {shown(raw)}")
 
 
-def refused(status: int, raw: bytes) -> Response:
-    """Return the response for an HTTP status that is not success."""
+def refused(status: int, raw: bytes, location: str = "") -> Response:
+    """Return the response for an HTTP status that is not success; ``location``: where it says to go instead."""
+    if 300 <= status < 400:  # followed, a request could end anywhere; nothing is served at this address
+        detail = f"HTTP {status}: sent on to {location or 'nowhere'}; give the address that answers as base_url"
+        return Response(None, error="not_found", detail=detail)
     kind: ErrorKind = _BY_STATUS.get(status) or ("server_error" if status >= 500 else "bad_request")
     if kind == "bad_request" and b'"content_filter"' in raw:
         kind = "content_filter"
@@ -166,16 +207,17 @@ def refused(status: int, raw: bytes) -> Response:
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
-    """Return the seconds a Retry-After header asks for (a number or an HTTP date), None where it says nothing."""
+    """Return the seconds a Retry-After header asks for (a number or an HTTP date), None where it says nothing.
+
+    A date that has passed is 0: the clocks differ, or the wait is over.
+    """
     if not value:
         return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
+    if _SECONDS.fullmatch(value.strip()):
+        return float(value)
     try:
         due = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     due = due if due.tzinfo else due.replace(tzinfo=UTC)
     return max(0.0, (due - now).total_seconds())
@@ -209,11 +251,14 @@ def _storable(text: str) -> str:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return _storable(value) if isinstance(value, str) else ""
 
 
 def _count(value: object) -> int:
-    return max(0, value) if isinstance(value, int) else 0
+    """Return a count of tokens, also where it is written as a text; 0 for what is none."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+        return int(value)
+    return value if type(value) is int and 0 < value < _MOST_TOKENS else 0
 
 
 def _cached(usage: Mapping[str, Any]) -> int:

@@ -4,9 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -94,41 +91,79 @@ async def test_a_failure_that_stays_is_missing_with_its_kind_after_the_last_atte
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(400, "bad_request"), (401, "unauthorized"), (404, "not_found"), (422, "bad_request")]
+    ("status", "kind"),
+    [
+        (400, "bad_request"),
+        (401, "unauthorized"),
+        (403, "unauthorized"),
+        (404, "not_found"),
+        (413, "bad_request"),
+        (422, "bad_request"),
+    ],
 )
 async def test_a_refusal_is_not_asked_again(status: int, kind: str) -> None:
     response, paid = await ask(then=on.fails(status))
     assert (response.text, response.error, paid) == (None, kind, 1)
 
 
-async def test_retry_after_in_seconds_is_waited_for() -> None:
-    async with serving(on.fails(429, retry_after="0.3")) as (engine, server):
-        response = await engine.complete(QUESTION)
-    assert response.error is None
-    assert server.times[1] - server.times[0] >= 0.29
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_is_not_followed_and_says_where_to(status: int) -> None:
+    act = on.fails(status, location="https://elsewhere.example/v1")
+    response, paid = await ask(then=act)
+    assert (response.text, response.error, paid) == (None, "not_found", 1)
+    assert f"HTTP {status}: sent on to https://elsewhere.example/v1" in response.detail
+    async with serving(max_in_flight=1, breaker_s=1000, then=act) as (engine, server):
+        with pytest.raises(EngineDown, match="sent on to https://elsewhere"):
+            await asyncio.gather(*(engine.complete(QUESTION) for _ in range(50)))
+        assert len(server.bodies) == 8
 
 
-async def test_retry_after_as_a_date_is_waited_for() -> None:
-    due = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
-    async with serving(on.fails(429, retry_after=due)) as (engine, server):
-        await engine.complete(QUESTION)
-    assert server.times[1] - server.times[0] >= 0.5
+@pytest.mark.parametrize("status", [200, 201, 203])
+async def test_a_right_body_under_another_status_of_success_was_paid_for_and_is_kept(status: int) -> None:
+    response, paid = await ask(on.says(on.completion("Four."), status=status))
+    assert (response.text, paid) == ("Four.", 1)
 
 
-async def test_a_wait_of_an_hour_is_not_sat_out() -> None:
-    response, paid = await ask(then=on.fails(429, retry_after="3600"))
-    assert (response.error, paid) == ("rate_limited", 1)
+async def test_no_content_is_malformed() -> None:
+    response, paid = await ask(then=on.sends("", status=204))
+    assert (response.error, paid) == ("malformed", 2)
 
 
-@pytest.mark.parametrize(("status", "patience"), [(503, 1), (429, 4)])
-async def test_without_retry_after_the_waits_grow_and_a_rate_limit_is_waited_for_longer(
-    status: int, patience: int
+@pytest.mark.parametrize(
+    ("act", "kind", "attempts"),
+    [
+        (on.says({"error": {"message": "slow down", "code": 429}}), "rate_limited", 3),
+        (on.says({"error": {"message": "down", "code": 502}}), "server_error", 3),
+        (on.says({"error": {"message": "odd"}}), "malformed", 2),
+        (on.says({"error": {"message": "bad", "code": 400}}), "bad_request", 1),
+        (on.says(on.completion("The answ", "error")), "server_error", 3),
+        (on.says(on.completion("The answ", "abort")), "server_error", 3),
+    ],
+)
+async def test_an_error_under_status_200_is_what_it_says_and_never_an_answer(
+    act: Act, kind: str, attempts: int
 ) -> None:
-    async with serving(then=on.fails(status), backoff_s=0.02, max_attempts=4) as (engine, server):
-        await engine.complete(QUESTION)
-    waits = [later - earlier for earlier, later in pairwise(server.times)]
-    assert len(waits) == 3
-    assert all(wait >= 0.5 * patience * 0.02 * 2**step * 0.9 for step, wait in enumerate(waits))
+    response, paid = await ask(then=act, max_attempts=3)
+    assert (response.text, response.error, paid) == (None, kind, attempts)
+
+
+@pytest.mark.parametrize("end", ["", "/", "//"])
+async def test_an_address_may_end_in_slashes(end: str) -> None:
+    async with FaultServer() as server:
+        engine = Served(Endpoint(server.base_url + end))
+        await engine.start()
+        assert (await engine.complete(QUESTION)).error is None
+        assert engine.card.endpoint == server.base_url
+        await engine.close()
+
+
+@pytest.mark.parametrize("model", ["", "tiny"])
+@pytest.mark.parametrize("end", ["", "/"])
+async def test_an_address_without_v1_is_asked_about(model: str, end: str) -> None:
+    async with FaultServer() as server:
+        engine = Served(Endpoint(server.base_url.removesuffix("/v1") + end, model=model))
+        with pytest.raises(EngineDown, match="Is '/v1' missing from base_url"):
+            await engine.start()
 
 
 async def test_a_dropped_connection_is_asked_again() -> None:
