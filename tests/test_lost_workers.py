@@ -11,6 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -198,64 +199,63 @@ def test_three_workers_one_killed_one_cut_off_and_the_database_restarted_change_
         assert torn["comparisons"] == whole["comparisons"]
 
 
+@dataclass(frozen=True)
+class Measuring:
+    """A measurement whose one worker, "a", asks everything: its command, its processes, and who was asked."""
+
+    counting: CountingServer
+    command: tuple[str, ...]
+    run: str
+    lead: subprocess.Popen[str]
+    worker: subprocess.Popen[str]
+
+    def nothing_was_asked_twice(self) -> bool:
+        asked = self.counting.asked
+        return len({one.request.key("") for one in asked}) == len(asked)
+
+
+@contextmanager
+def measuring(folder: Path, postgres: Postgres) -> Iterator[Measuring]:
+    """Start it; whatever is left of it is killed at the end."""
+    run = f"torn-{folder.name}"
+    with CountingServer(world(settings(folder)), seconds=0.1) as counting:
+        kept = ("--store", postgres.url(), "--workers", "only", "--run", run)
+        command = (*search_of(folder, counting.url("x"), "measure"), *kept)
+        with (
+            running(*command, cwd=folder) as lead,
+            joined(postgres.url(), counting, "a", folder, lead, run) as worker,
+        ):
+            yield Measuring(counting, command, run, lead, worker)
+
+
 def test_when_whoever_leads_the_search_is_killed_its_workers_wait_and_the_same_command_goes_on(
     tmp_path: Path, postgres: Postgres
 ) -> None:
-    run = f"torn-{tmp_path.name}"
-    config = settings(tmp_path)
-    with CountingServer(world(config), seconds=0.1) as counting:
-        command = (
-            *search_of(tmp_path, counting.url("x"), "measure"),
-            "--store",
-            postgres.url(),
-            "--workers",
-            "only",
-            "--run",
-            run,
-        )
-        with (
-            running(*command, cwd=tmp_path) as search,
-            joined(postgres.url(), counting, "a", tmp_path, search, run) as worker,
-        ):
-            until(lambda: len(counting.asked) > 40, search)
-            search.kill()
-            search.wait()
-            with running(*command, "--resume", cwd=tmp_path) as again:
-                out, said = again.communicate(timeout=300)
-            assert again.returncode == 0, said
-            told, said = worker.communicate(timeout=60)
-            assert worker.returncode == 0, said
-        spend = json.loads(out)["spend"]
-        assert spend["answers"] == json.loads(told)["answered"] == sum(one.who == "a" for one in counting.asked)
-        assert spend["reserved"] == len(counting.asked)
-        assert len({one.request.key("") for one in counting.asked}) == len(counting.asked), "nothing was asked twice"
+    with measuring(tmp_path, postgres) as on:
+        until(lambda: len(on.counting.asked) > 40, on.lead)
+        on.lead.kill()
+        on.lead.wait()
+        with running(*on.command, "--resume", cwd=tmp_path) as again:
+            out, said = again.communicate(timeout=300)
+        assert again.returncode == 0, said
+        told, said = on.worker.communicate(timeout=60)
+        assert on.worker.returncode == 0, said
+    spend = json.loads(out)["spend"]
+    assert spend["answers"] == json.loads(told)["answered"] == sum(one.who == "a" for one in on.counting.asked)
+    assert spend["reserved"] == len(on.counting.asked)
+    assert on.nothing_was_asked_twice()
 
 
 def test_a_worker_that_is_told_to_stop_ends_in_order(tmp_path: Path, postgres: Postgres) -> None:
-    config = settings(tmp_path)
-    run = f"torn-{tmp_path.name}"
-    with CountingServer(world(config), seconds=0.1) as counting:
-        command = (
-            *search_of(tmp_path, counting.url("x"), "measure"),
-            "--store",
-            postgres.url(),
-            "--workers",
-            "only",
-            "--run",
-            run,
-        )
-        with (
-            running(*command, cwd=tmp_path) as search,
-            joined(postgres.url(), counting, "a", tmp_path, search, run) as worker,
-        ):
-            until(lambda: any(one.who == "a" for one in counting.asked), search)
-            worker.send_signal(signal.SIGINT)
-            told, said = worker.communicate(timeout=60)
-            assert worker.returncode == 0, said
-            assert "stopped by the user" in json.loads(told)["ended"]
-            with joined(postgres.url(), counting, "b", tmp_path, search, run) as other:
-                out, said = search.communicate(timeout=300)
-                assert search.returncode == 0, said
-                assert ended(other) == "the run has ended"
-        assert json.loads(out)["spend"]["reserved"] == len(counting.asked)
-        assert len({one.request.key("") for one in counting.asked}) == len(counting.asked), "nothing was asked twice"
+    with measuring(tmp_path, postgres) as on:
+        until(lambda: any(one.who == "a" for one in on.counting.asked), on.lead)
+        on.worker.send_signal(signal.SIGINT)
+        told, said = on.worker.communicate(timeout=60)
+        assert on.worker.returncode == 0, said
+        assert "stopped by the user" in json.loads(told)["ended"]
+        with joined(postgres.url(), on.counting, "b", tmp_path, on.lead, on.run) as other:
+            out, said = on.lead.communicate(timeout=300)
+            assert on.lead.returncode == 0, said
+            assert ended(other) == "the run has ended"
+    assert json.loads(out)["spend"]["reserved"] == len(on.counting.asked)
+    assert on.nothing_was_asked_twice()
