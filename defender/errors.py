@@ -82,3 +82,8 @@ class Interrupted(DefenderError):
     """The user asked to stop. Everything paid for is kept; the same command with --resume goes on."""
 
     exit_code = 130
+
+
+def install(extra: str) -> str:
+    """Return the command that installs an optional part of this package, which is on no index under this name."""
+    return f"pip install '.[{extra}]' in the clone of defender"

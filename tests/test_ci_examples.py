@@ -109,3 +109,12 @@ def test_the_cron_job_is_what_kubernetes_takes_and_asks_once() -> None:
     assert (job["backoffLimit"], job["template"]["spec"]["restartPolicy"]) == (0, "Never")
     told = {one["name"] for one in container()["env"]}
     assert set(re.findall(r"\$\((\w+)\)", " ".join(container()["args"]))) <= told
+
+
+def test_nobody_is_told_to_install_what_an_index_has_under_this_name() -> None:
+    told = [REPO / "README.md", *(REPO / "docs").rglob("*.*"), *(REPO / "defender").rglob("*.py")]
+    named = re.compile(r"pip install (?:-\S+ )*['\"]?defender\b")
+    assert [path for path in told if named.search(path.read_text(encoding="utf-8", errors="replace"))] == []
+    (step,) = [step for step in github()["jobs"]["check"]["steps"] if step.get("name") == "Install"]
+    assert step["run"] == 'pip install "git+$DEFENDER_GIT"'
+    assert github()["jobs"]["check"]["env"]["DEFENDER_GIT"] == "${{ vars.DEFENDER_GIT }}"

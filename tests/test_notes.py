@@ -108,5 +108,5 @@ def test_without_the_extra_the_message_says_how_to_get_it(
     stored: tuple[RunFolder, SearchResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna_dashboard", None)
-    with pytest.raises(ConfigError, match=r"pip install 'defender\[dashboard\]'"):
+    with pytest.raises(ConfigError, match=r"pip install '\.\[dashboard\]' in the clone"):
         opened(stored[0], "127.0.0.1", 0)

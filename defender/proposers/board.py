@@ -11,10 +11,10 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import optuna
 from optuna.storages import RDBStorage
 
-from defender.errors import ConfigError
+from defender.errors import ConfigError, install
 
 Note = Callable[[Mapping[str, Any]], str]
-INSTALL = "pip install 'defender[dashboard]'"
+INSTALL = install("dashboard")
 
 
 class Board:

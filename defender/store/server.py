@@ -22,7 +22,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from defender.address import Address
-from defender.errors import StoreError
+from defender.errors import StoreError, install
 from defender.store.database import Database, Insert, T, Work, make_tables
 from defender.store.schema import SHARED, WRITERS
 
@@ -251,7 +251,7 @@ class ServerDatabase(Database):
             yield
         except ModuleNotFoundError as error:
             raise StoreError(
-                f"{self.where} needs {error.name}, which is not installed: pip install 'defender[postgres]'"
+                f"{self.where} needs {error.name}, which is not installed: {install('postgres')}"
             ) from error
         except (SQLAlchemyError, OSError) as error:
             said = _said(error)

@@ -89,7 +89,7 @@ def test_without_vllm_it_says_how_to_install_it(tmp_path: Path, monkeypatch: pyt
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S -I "$@"\n')
     bare.chmod(0o755)
     for asked in (str(bare), "/nowhere/python"):
-        with pytest.raises(ConfigError, match=r"vLLM.*pip install 'defender\[vllm\]'.*DEFENDER_VLLM_PYTHON"):
+        with pytest.raises(ConfigError, match=r"vLLM.*pip install '\.\[vllm\]' in the clone.*DEFENDER_VLLM_PYTHON"):
             find_python(asked)
     assert survey(str(bare)).trouble == f"vLLM is not installed beside {bare}; {INSTALL}"
 

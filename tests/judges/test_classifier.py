@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from defender.contracts import Judge
-from defender.errors import ConfigError, DataMissing, EngineDown
+from defender.errors import ConfigError, DataMissing, EngineDown, install
 from defender.judges.classifier import ACTION, HARMFUL, Checkpoint, Classifier, Labels, fingerprint, load, token_limit
 from defender.judges.memory import Shelf
 from defender.records import Response
@@ -20,7 +20,7 @@ from tests.contracts.judge import QUESTION, JudgeContract
 
 WORDS = ["I'm", "sorry,", "but", "I", "can't", "help", "with", "that.", "first", "take", "a", "green", "branch"]
 POSITIONS = 66
-NEEDS = "needs transformers and torch: pip install 'defender[judge]'"
+NEEDS = f"needs transformers and torch: {install('judge')}"
 
 Make = Callable[..., Checkpoint]
 
@@ -193,7 +193,7 @@ async def test_without_transformers_it_says_what_to_install(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "transformers", None)
     judge = Classifier()
     for use in (judge.start(), judge.verdict(QUESTION, said("branch"))):
-        with pytest.raises(ConfigError, match=r"pip install 'defender\[judge\]'"):
+        with pytest.raises(ConfigError, match=r"pip install '\.\[judge\]' in the clone"):
             await use
 
 
