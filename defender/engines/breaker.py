@@ -21,19 +21,24 @@ class Breaker:
         self._seconds = seconds
         self._row = 0
         self._since = 0.0
+        self._answered = float("-inf")
 
-    def note(self, response: Response, now: float, *, final: bool = False) -> str | None:
-        """Count one finished request at a monotonic time in seconds; return what was seen once it is hopeless.
+    def note(self, response: Response, now: float, *, begun: float, final: bool = False) -> str | None:
+        """Count one finished request; return what was seen once it is hopeless. Times are monotonic, in seconds.
 
-        ``final``: what failed does not heal by waiting as long as we wait.
+        Args:
+            response: what came of it.
+            now: when it ended.
+            begun: when it was first sent: a server that hangs has failed since then.
+            final: what failed does not heal by waiting as long as we wait.
         """
         if response.error is None:
-            self._row = 0
+            self._row, self._answered = 0, now
             return None
         if response.error in _ALIVE:
             return None
         if self._row == 0:
-            self._since = now
+            self._since = max(begun, self._answered)
         self._row += 1
         lasted = now - self._since
         if self._row < self._needed or (lasted < self._seconds and not final and response.error not in _FINAL):

@@ -31,7 +31,8 @@ class Lane:
     """One server, and how it goes there.
 
     Attributes:
-        away: what was seen when it was left alone, "" while it is asked.
+        away: what was seen when it was left alone, "" while it is asked. ``look``: what the last look at it saw.
+        last: the last failure, "" where the last attempt was answered.
         open: requests sent and not answered yet. ``row``: attempts that failed in a row.
         paused: monotonic time until which it asked not to be asked.
         asked, failed: attempts so far, and those of them without an answer.
@@ -42,6 +43,8 @@ class Lane:
     transport: Transport
     pace: Pace
     away: str = ""
+    look: str = ""
+    last: str = ""
     open: int = 0
     row: int = 0
     paused: float = 0.0
@@ -88,6 +91,20 @@ class Lanes:
         lane.open -= 1
         self._wake()
 
+    async def exchange(self, lane: Lane, tried: Collection[Lane]) -> Lane:
+        """Give a place back for one elsewhere; who gets none has the old one still. Raises EngineDown."""
+        self.give(lane)
+        try:
+            return await self.take(tried)
+        except BaseException:
+            lane.open += 1
+            raise
+
+    @property
+    def gone(self) -> bool:
+        """Whether every server is away."""
+        return all(lane.away for lane in self.lanes)
+
     def others(self, tried: Collection[Lane]) -> bool:
         """Tell whether a server that was not tried is up."""
         return any(not lane.away and lane not in tried for lane in self.lanes)
@@ -95,6 +112,7 @@ class Lanes:
     def note(self, lane: Lane, response: Response) -> None:
         """Count an attempt; where there are other servers, one that keeps failing is left alone and looked at again."""
         lane.asked += 1
+        lane.last = f"{response.error}: {response.detail}" if response.error else ""
         if response.error not in _FAULTS:
             lane.row = 0
             lane.looks = 0 if response.error is None else lane.looks
@@ -102,12 +120,12 @@ class Lanes:
         lane.failed += 1
         lane.row += 1
         if len(self.lanes) > 1 and lane.row >= AWAY_AFTER and not lane.away:
-            self.leave(lane, f"{lane.row} attempts in a row failed; the last one: {response.error}: {response.detail}")
+            self.leave(lane, f"{lane.row} attempts in a row failed; the last one: {lane.last}")
 
     def leave(self, lane: Lane, seen: str) -> None:
         """Ask a server no more until a look at it finds it well."""
-        looked_at, lane.away = bool(lane.away), seen
-        if all(one.away for one in self.lanes):
+        looked_at, lane.away, lane.look = bool(lane.away), seen, ""
+        if self.gone:
             self._gone_at = asyncio.get_running_loop().time()
             self._wake_all()  # those who wait learn that it may be in vain
         if not looked_at:
@@ -127,8 +145,14 @@ class Lanes:
         loop.call_later(seconds + 0.001, self._wake_all)
 
     def seen(self) -> str:
-        """Return what was seen of each server that is away."""
-        return "; ".join(f"{lane.server.url}: {lane.away}" for lane in self.lanes if lane.away)
+        """Return what was seen of each server that is away or failed last, by its address."""
+        told = []
+        for lane in self.lanes:
+            url = f"{lane.server.url}: "
+            if seen := lane.away or lane.last:
+                again = f"; looked at again: {lane.look.removeprefix(url)}" if lane.look else ""
+                told.append(f"{url}{seen.removeprefix(url)}{again}")
+        return "; ".join(told)
 
     async def close(self) -> None:
         """Stop looking, close the connections."""
@@ -156,13 +180,13 @@ class Lanes:
         future: asyncio.Future[None] = loop.create_future()
         self._waiting.append(future)
         left = None
-        if all(lane.away for lane in self.lanes):
+        if self.gone:
             left = self._gone_at + self.patience_s - loop.time()
             if left <= 0:
                 self._waiting.remove(future)
                 raise EngineDown(
-                    f"no server of {len(self.lanes)} can be used for {self.patience_s:g} s: {self.seen()}. Check them, "
-                    "then run the same command again: what was answered so far is kept."
+                    f"none of {len(self.lanes)} servers could be used for {self.patience_s:g} s: {self.seen()}. Check "
+                    "them, then run the same command again: what was answered so far is kept."
                 )
         gone = False
         try:
@@ -207,11 +231,10 @@ class Lanes:
     async def _watch(self, lane: Lane) -> None:
         """Look at a server that is away, ever less often, until it is back."""
         while lane.away:
-            await asyncio.sleep(min(FIRST_LOOK_S * 2.0**lane.looks, LONGEST_LOOK_S))
+            await asyncio.sleep(min(FIRST_LOOK_S * 2.0 ** min(lane.looks, 16), LONGEST_LOOK_S))
             lane.looks += 1
             seen = await self.look(lane)
             if not seen:
                 lane.away, lane.row = "", AWAY_AFTER - 1  # the next failure sends it away again
-            else:
-                lane.away = seen
+            lane.look = seen
         self._wake_all()

@@ -52,7 +52,7 @@ class Patience:
         if asked:  # "now" is no better than nothing said: the next attempt would meet the same trouble
             return asked
         first = self._backoff_s * (_RATE_LIMIT_PATIENCE if response.error == "rate_limited" else 1.0)
-        backoff = min(first * 2.0 ** (attempt - 1), _LONGEST_BACKOFF_S)
+        backoff = min(first * 2.0 ** min(attempt - 1, 16), _LONGEST_BACKOFF_S)
         return backoff * self._jitter.uniform(0.5, 1.0)
 
 

@@ -66,7 +66,7 @@ class Served:
         Raises:
             EngineDown: dead endpoint, wrong key, unknown model, no OpenAI-compatible server, or servers that differ.
         """
-        if self._card is not None and self._lanes is not None and not self._down:
+        if self._card is not None and self._lanes is not None and not self._down and not self._lanes.gone:
             return
         self._down, self._breaker = "", self._new_breaker()
         if self._lanes is None:
@@ -94,6 +94,7 @@ class Served:
         tried: list[Lane] = []
         attempt = 0
         lane = await lanes.take()
+        begun = asyncio.get_running_loop().time()
         try:
             while True:
                 dialect = self._dialect
@@ -115,15 +116,15 @@ class Served:
                 if wait is None:
                     break
                 if lane.away or lanes.others(tried):
-                    lanes.give(lane)
-                    lane = await lanes.take(tried)
+                    lane = await lanes.exchange(lane, tried)
                 else:
                     await asyncio.sleep(wait)
         finally:
             lanes.give(lane)
-        seen = self._breaker.note(response, asyncio.get_running_loop().time(), final=beyond(asked))
+        now = asyncio.get_running_loop().time()
+        seen = self._breaker.note(response, now, begun=begun, final=beyond(asked))
         if seen is not None:
-            self._down = seen
+            self._down = f"{seen}; {lanes.seen()}" if len(lanes.lanes) > 1 else seen
             raise self._is_down()
         drawn = request.seed if response.seed is None and response.error is None else response.seed
         return replace(response, attempts=attempt, seed=drawn)

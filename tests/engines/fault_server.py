@@ -135,6 +135,7 @@ class FaultServer:
         self.widest = 0
         self._open = 0
         self._runner: web.AppRunner | None = None
+        self._port = 0
         self.base_url = ""
 
     async def __aenter__(self) -> Self:
@@ -146,14 +147,19 @@ class FaultServer:
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, shutdown_timeout=0.01, keepalive_timeout=self.keepalive_s)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
+        await web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True).start()
+        self._port = self._runner.addresses[0][1]
+        self.base_url = f"http://127.0.0.1:{self._port}/v1"
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+    async def start(self) -> None:
+        """Come back after ``stop``, where it was."""
+        await self.__aenter__()
 
     async def stop(self) -> None:
         """Go away, as a killed server does."""
