@@ -19,11 +19,29 @@ A failed request is not an error here: it is a ``Response`` with an ``ErrorKind`
 
 from __future__ import annotations
 
+from copy import copy
+from typing import TypeVar
+
+E = TypeVar("E", bound=BaseException)
+
 
 class DefenderError(Exception):
     """Base of all errors meant for the user. The message says: expected, got, where, what to run next."""
 
     exit_code = 1
+
+
+def again(error: E) -> E:
+    """Return an error like one that others were told already, caused by that one.
+
+    Every raise adds to an error's traceback: one error raised to thousands who wait would keep all their frames.
+    """
+    try:
+        fresh = copy(error)
+    except Exception:  # a guest's error that cannot be made anew: told as it is, without the frames so far
+        return error.with_traceback(None)
+    fresh.__cause__ = error
+    return fresh
 
 
 class ConfigError(DefenderError):

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from defender.contracts import Store
+from defender.errors import again
 from defender.records import Cell, Charge, Grade, Response
 
 
@@ -90,14 +91,14 @@ class Journal:
 
     def _open(self) -> _Batch:
         if self._failed:
-            raise self._failed
+            raise again(self._failed)
         self._wake.set()
         return self._batch
 
     async def _settled(self, batch: _Batch) -> None:
         await batch.done.wait()
         if batch.error:
-            raise batch.error
+            raise again(batch.error)
 
     async def _write(self) -> None:
         loop = asyncio.get_running_loop()

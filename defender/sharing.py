@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from defender.contracts import Engine, Queue, Store
 from defender.errands import Errand, Outcome
-from defender.errors import BudgetSpent, DefenderError, EngineDown
+from defender.errors import BudgetSpent, DefenderError, EngineDown, again
 from defender.ledger import Ledger
 from defender.records import ModelCard, Request, Response
 from defender.working import BEAT_S, LEASE_S, Worker
@@ -79,7 +79,7 @@ class Shared:
     async def complete(self, request: Request) -> Response:
         """Answer one request. Raises EngineDown, BudgetSpent, StoreError."""
         if self._failed is not None:
-            raise self._failed
+            raise again(self._failed)
         if self._stopping:
             raise _withdrawn()
         key = request.key(self.card.fingerprint)
@@ -133,7 +133,7 @@ class Shared:
         waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             if not future.done():
-                future.set_exception(self._failed)
+                future.set_exception(again(self._failed))
                 future.exception()  # marked as seen: who waited may be gone
 
     async def _pump(self) -> None:

@@ -95,7 +95,7 @@ GUESTS: dict[str, tuple[str, ...]] = {
     "dspy": ("proposers",),
     "gepa": ("proposers",),
     "litellm": ("proposers",),
-    "sqlalchemy": ("store",),
+    "sqlalchemy": ("store", "proposers"),
     "pandas": ("report",),
     "pyarrow": ("report",),
     "matplotlib": ("report",),

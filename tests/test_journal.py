@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from defender.errors import StoreError
+from defender.errors import NothingFeasible, StoreError, again
 from defender.journal import Journal
 from defender.records import Cell, Charge, Grade, Response
 from defender.store import SqlStore
@@ -84,6 +85,50 @@ async def test_a_failed_commit_reaches_everyone_who_waits_and_everyone_after(tmp
         with pytest.raises(StoreError, match="disk is full"):
             await journal.charge(PAID)
     store.close()
+
+
+def frames(error: BaseException) -> int:
+    """Return how many frames an error and what it comes from hold on to."""
+    held = sum(1 for _ in traceback.walk_tb(error.__traceback__))
+    return held + sum(frames(more) for more in {error.__cause__, error.__context__} - {None} if more is not None)
+
+
+async def test_an_error_that_is_told_to_thousands_grows_no_traceback_and_keeps_its_words(tmp_path: Path) -> None:
+    store = Recording(tmp_path / "run.db")
+    async with Journal(store) as journal:
+        store.broken = True
+
+        async def told(number: int) -> BaseException:
+            try:
+                await journal.append(f"k{number}", Response("x"))
+            except StoreError as error:
+                return error
+            raise AssertionError("it was kept")
+
+        together = await asyncio.gather(*(told(number) for number in range(500)))
+        later = [await told(number) for number in range(500)]
+        errors = [*together, *later]
+        assert {str(error) for error in errors} == {"the disk is full"}
+        assert len({id(error) for error in errors}) == len(errors), "each has its own"
+        assert max(map(frames, errors)) < 20
+        assert {str(error.__cause__) for error in errors} == {"the disk is full"}
+        assert "in commit" in "".join(traceback.format_exception(errors[-1])), "where it came from is shown"
+    store.close()
+
+
+class Peculiar(Exception):
+    """An error that is made of more than it tells."""
+
+    def __init__(self, code: int, *, where: str) -> None:
+        super().__init__(f"{code} at {where}")
+        self.code = code
+
+
+def test_an_error_that_cannot_be_made_anew_is_told_as_it_is() -> None:
+    error = Peculiar(7, where="here")
+    assert again(error) is error
+    fresh = again(NothingFeasible("none"))
+    assert (type(fresh), str(fresh), type(fresh.__cause__)) == (NothingFeasible, "none", NothingFeasible)
 
 
 async def test_cancelling_one_waiter_leaves_the_others_alone(tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
+import sqlalchemy as sa
 
 from defender.address import address_of
 from defender.costs import Limits
 from defender.engines.scripted import Scripted
 from defender.errands import Errand
-from defender.errors import BudgetSpent, EngineDown
+from defender.errors import BudgetSpent, EngineDown, StoreError
 from defender.journal import Journal
 from defender.ledger import Ledger
 from defender.records import ModelCard, Request, Response, Sampling
@@ -25,6 +26,7 @@ from defender.store import SqlStore
 from defender.store.queue import SqlQueue
 from defender.working import LeaseLost, Leases, Patience, WhileHeld, Worker
 from tests.postgres import Postgres
+from tests.test_journal import frames
 
 CARD = ModelCard("scripted", server="defender")
 REQUESTS = [Request((("user", f"question {n}"),), Sampling()) for n in range(80)]
@@ -169,3 +171,20 @@ async def test_what_others_took_over_while_a_worker_could_not_pay_is_neither_ask
             await engine.complete(request)
         await journal.flush()
         assert at.store.spend()["reserved"] == ledger.spent == 1
+
+
+async def test_when_the_queue_is_lost_everybody_is_told_with_the_same_words_and_an_error_of_their_own(
+    postgres: Postgres,
+) -> None:
+    async with bench(postgres, alike) as at:
+        waiting = [asyncio.create_task(at.shared.complete(request)) for request in REQUESTS]
+        await asyncio.sleep(0.05)
+        await asyncio.to_thread(at.store.database.write, lambda open: open.execute(sa.text("DROP TABLE errands")))
+        found = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 30)
+        later = await asyncio.gather(*(at.shared.complete(r) for r in REQUESTS * 5), return_exceptions=True)
+        errors = [error for error in (*found, *later) if isinstance(error, StoreError)]
+        assert len(errors) == 6 * len(REQUESTS)
+        assert len(set(map(id, errors))) == len(errors)
+        assert len(set(map(str, errors))) == 1
+        assert 'relation "errands" does not exist' in str(errors[0])
+        assert max(map(frames, errors)) < 60

@@ -8,11 +8,18 @@ fANOVA (Hutter et al. 2014) fits a forest and needs scikit-learn.
 from __future__ import annotations
 
 import optuna
+from optuna.exceptions import OptunaError
 from optuna.importance import BaseImportanceEvaluator, FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 LEAST = 8
 """Measured trials below which nothing is said."""
+
+
+UNREADABLE = (OptunaError, SQLAlchemyError, LookupError, ValueError, RuntimeError)
+"""What Optuna raises where a study is not there, was damaged, or was written by another version: its storage lets
+SQLAlchemy's own errors through. A study is a copy for people, so this costs its table only."""
 
 
 def importances(storage: str, name: str, seed: int = 0) -> tuple[dict[str, dict[str, float]], str]:
@@ -26,8 +33,10 @@ def importances(storage: str, name: str, seed: int = 0) -> tuple[dict[str, dict[
     try:
         study = optuna.load_study(study_name=name, storage=storage)
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    except Exception as error:  # a study is a copy for people: whatever is wrong with it costs this table only
-        return {}, f"the study cannot be read: {error}"
+    except UNREADABLE as error:
+        return {}, f"the study cannot be read: {type(error).__name__}: {error}"
+    if lost := sum(trial.values is None for trial in trials):
+        return {}, f"the study cannot be read: {lost} of {len(trials)} measured trials have no value"
     if len(trials) < LEAST:
         return {}, f"{len(trials)} measured trials are too few (at least {LEAST})"
     found: dict[str, dict[str, float]] = {}
