@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 from defender.exporters.slot import slot
@@ -65,6 +66,14 @@ def _unescaped(source: str) -> str:
 def literal(text: str) -> str:
     """Return a Jinja string literal for ``text`` in printable ASCII, free of braces and double quotes inside."""
     return '"' + "".join(_escape(sign) for sign in text) + '"'
+
+
+def from_literal(source: str) -> str:
+    """Return the text of a literal that ``literal`` wrote. Raises ValueError: it is none."""
+    try:
+        return str(ast.literal_eval(source))
+    except SyntaxError as error:
+        raise ValueError(f"a text in it is broken: {error.msg}") from None
 
 
 def _escape(sign: str) -> str:

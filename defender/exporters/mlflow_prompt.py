@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 from defender.exporters.jinja import from_sources, sources
 from defender.exporters.payload import file_stem, placed
@@ -96,7 +97,9 @@ def registered_by(script: bytes) -> str:
         ValueError: it is another program, or does more or less than register that file.
     """
     try:
-        tree = ast.parse(script)
+        with catch_warnings():
+            simplefilter("ignore")  # about the code of somebody else's program
+            tree = ast.parse(script)
         said = {str(node.value) for node in ast.walk(tree) if isinstance(node, ast.Constant)}
         for file in filter(_FILE.fullmatch, sorted(said)):
             if ast.dump(ast.parse(_script(file.removesuffix(_SUFFIX)))) == ast.dump(tree):

@@ -18,7 +18,7 @@ from defender.errors import ConfigError
 from defender.exporters import dotprompt, prompty_file
 from defender.exporters.mlflow_prompt import from_registration, registered_by
 from defender.exporters.opened import again, document, opened
-from defender.exporters.payload import SCHEMA, sha256
+from defender.exporters.payload import IDENTITY, QUESTION, SCHEMA, sha256
 from defender.exporters.promptfoo_suite import from_suite
 from defender.exporters.stamp import stamp_in
 from defender.exporters.vllm_template import CLOSES, OPENS, from_template
@@ -147,12 +147,12 @@ def _payload(document: Any) -> _Read:
     said = document["system"]
     seat: Seat = "user" if said["seat"] == "user" else "system"
     found = Candidate(str(said["before"]), str(said["after"]), seat, str(document["name"]), "export")
-    shown = (said["template"], said["without_identity"], document["messages"][0]["content"])
-    if shown != (found.template, found.system(""), found.template):
-        raise ConfigError(
-            f"prompt '{found.name}': its template, its parts and its messages do not say the same: somebody changed "
-            "one of them; export it again"
-        )
+    _agree(
+        found,
+        (said["template"], found.template),
+        (said["without_identity"], found.system("")),
+        (document["messages"], _messages(found.template, found.user(IDENTITY, QUESTION))),
+    )
     return found, {"sha256": document["sha256"]}
 
 
@@ -160,26 +160,41 @@ def _config_map(document: Any) -> _Read:
     """Read a ConfigMap; the files a pod sees must be those of its manifest."""
     data = document["data"]
     found, shas = _payload(json.loads(data["manifest.json"]))
-    bare = data.get("system_prompt.without-identity.txt", found.system(""))
-    if (data["system_prompt.txt"], bare) != (found.template, found.system("")):
-        raise ConfigError(
-            f"prompt '{found.name}': system_prompt.txt and manifest.json of the ConfigMap do not say the same: "
-            "somebody changed one of them; export it again"
-        )
+    asked = {"user_prompt.txt": found.user(IDENTITY, QUESTION), "system_prompt.without-identity.txt": found.system("")}
+    shown = [(data[name], text) for name, text in asked.items() if name in data]
+    _agree(found, (data["system_prompt.txt"], found.template), *shown)
     return found, shas
 
 
 def _openai(document: Any) -> _Read:
-    place = document["placeholders"]["identity"]
+    identity, question = document["placeholders"]["identity"], document["placeholders"]["question"]
     stamp = document["defender"]
-    system, user = (message["content"] for message in document["chat_completions"]["messages"])
-    found = _cut(system, user, place, stamp)
-    if document["responses"]["instructions"] != system or document["responses"]["input"] != user:
-        raise ConfigError(
-            f"prompt '{found.name}': its chat completion and its response do not say the same: somebody changed one; "
-            "export it again"
-        )
+    chat, bare = document["chat_completions"]["messages"], document["without_identity"]
+    system, user = (message["content"] for message in chat)
+    found = _cut(system, user, identity, question, stamp)
+    without = found.system(""), question
+    _agree(
+        found,
+        (chat, _messages(system, user)),
+        (document["responses"]["instructions"], system),
+        (document["responses"]["input"], user),
+        (bare["chat_completions"]["messages"], _messages(*without)),
+        ((bare["responses"]["instructions"], bare["responses"]["input"]), without),
+    )
     return found, stamp
+
+
+def _messages(system: str, user: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+
+def _agree(found: Candidate, *said: tuple[object, object]) -> None:
+    """Raise a ConfigError where what a file says in one place is not what it must be by another."""
+    if any(one != other for one, other in said):
+        raise ConfigError(
+            f"prompt '{found.name}': the places of its file that hold the text do not say the same: somebody changed "
+            "one of them; export it again"
+        )
 
 
 def _litellm(document: Any) -> _Read:
@@ -204,7 +219,7 @@ def _langchain(document: Any) -> _Read:
     stamp = kwargs["metadata"]["defender"]
     if "identity" not in kwargs["input_variables"]:
         raise ConfigError(f"prompt '{stamp['name']}' is the text without identity; give its companion that has one")
-    return _cut(system, user, _MARK, stamp), stamp
+    return _cut(system, user, _MARK, _ASKED, stamp), stamp
 
 
 def _filled(template: str) -> str:
@@ -222,26 +237,35 @@ def _langfuse(document: Any) -> _Read:
         .replace("{{identity}}", _MARK).replace("{{question}}", _ASKED).replace("{{brace}}", "{")
         for one in document["prompt"]
     )  # fmt: skip
-    return _cut(system, user, _MARK, config["defender"]), config["defender"]
+    return _cut(system, user, _MARK, _ASKED, config["defender"]), config["defender"]
 
 
 def _dspy(document: Any) -> _Read:
+    """Read a program's state; its user message is made by the program beside it."""
     stamp = document["defender"]
     text = document["assistant"]["signature"]["instructions"]
-    user = stamp["place"] if stamp["seat"] == "user" else ""
-    return _cut(text, user, stamp["place"], stamp), stamp
+    found = _cut(text, f"{stamp['place']} " if stamp["seat"] == "user" else "", stamp["place"], "", stamp)
+    _agree(found, (stamp["instructions"], text), (stamp["without_identity"], found.system("")))
+    return found, stamp
 
 
-def _cut(system: str, user: str, place: str, stamp: Mapping[str, str]) -> Candidate:
+def _cut(system: str, user: str, place: str, asked: str, stamp: Mapping[str, str]) -> Candidate:
     """Return the candidate whose system message has the identity sentence at ``place``, or its user message has.
 
     A lone blank beside the place may be the prompt's own, or what joins it to a sentence: the hash of the text without
-    identity knows.
+    identity knows. ``asked`` is where the question goes.
+
+    Raises:
+        ValueError: the identity sentence has no place, or the user message says more than who asks and what.
     """
     name = str(stamp["name"])
-    if place in user:
+    if user == f"{place} {asked}":
         return Candidate(system, "", "user", name, "export")
-    before, after = system.split(place, 1)
+    if user != asked:
+        raise ValueError("its user message is not the one an export writes")
+    before, there, after = system.partition(place)
+    if not there:
+        raise ValueError("the place of who asks is not in it")
     befores = [before.removesuffix(" "), before] if not before[:-1][-1:].isspace() else [before]
     afters = [after.removeprefix(" "), after] if not after[1:2].isspace() else [after]
     found = [Candidate(head, tail, "system", name, "export") for head in befores for tail in afters]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from defender.errors import ConfigError
-from defender.exporters.jinja import literal
+from defender.exporters.jinja import from_literal, literal
 from defender.exporters.payload import file_stem, placed
 from defender.exporters.slot import said, slot
 from defender.exporters.stamp import stamp_lines
@@ -19,7 +18,7 @@ from defender.records import Candidate, Export
 OPENS, CLOSES = "{#-\n", "\n-#}\n"
 """What stands around the stamp."""
 
-_LITERAL = r'"(?:[^"\\]|\\.)*"'
+_LITERAL = r'"(?:[ -!#-\[\]-~]|\\(?:[nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}))*"'
 _SETS = re.compile(
     rf"\{{%- set defender_system = (?:\((?P<head>{_LITERAL}) ~ identity ~ (?P<tail>{_LITERAL})\) if \(.*?\) else )?"
     rf"(?P<bare>{_LITERAL}) -%\}}\n"
@@ -71,9 +70,7 @@ def from_template(template: str) -> tuple[Candidate, ...]:
     sets = _SETS.match(template)
     if sets is None:
         raise ValueError("its first line is not the one an export writes")
-    head, tail, bare = (
-        None if text is None else str(ast.literal_eval(text)) for text in sets.group("head", "tail", "bare")
-    )
+    head, tail, bare = (None if text is None else from_literal(text) for text in sets.group("head", "tail", "bare"))
     if head is None or tail is None:
         found = [Candidate(bare or "", seat="user")]
     else:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from defender.errors import ConfigError
 from defender.exporters.reading import READ, read_export
 from defender.formats import Surroundings, exporters, read_artefact
-from defender.records import Candidate
+from defender.records import Candidate, Seat
 from tests.contracts.exporter import AWKWARD, PROVENANCE, QUESTION, SEATS, SENTENCES
 
 TEMPLATES = ("vllm", "prompty", "dotprompt", "promptfoo", "mlflow", "mlflow script")
@@ -85,6 +85,13 @@ CHANGED: dict[str, Callable[[Any], object]] = {
     "yaml": lambda d: d["messages"][0].update(content="Be nice."),
     "kubernetes": lambda d: d["data"].update({"system_prompt.txt": "Be nice."}),
     "litellm": lambda d: d["model_list"][0]["litellm_params"].update(litellm_system_prompt="Be nice."),
+    "json for the user": lambda d: d["messages"][1].update(content="Be nice. {question}"),
+    "openai without identity": lambda d: d["without_identity"]["responses"].update(instructions="Be nice."),
+    "langchain for the user": lambda d: d["kwargs"]["messages"][1]["kwargs"]["prompt"]["kwargs"].update(
+        template="Be nice. {question}"
+    ),
+    "langfuse for the user": lambda d: d["prompt"][1].update(content="Be nice. {{question}}"),
+    "dspy without identity": lambda d: d["defender"].update(without_identity="Be nice."),
     "openai": lambda d: [
         d["chat_completions"]["messages"][0].update(content="Be {identity} nice."),
         d["responses"].update(instructions="Be {identity} nice."),
@@ -95,12 +102,12 @@ CHANGED: dict[str, Callable[[Any], object]] = {
 }
 
 
-@pytest.mark.parametrize("format", CHANGED)
-def test_a_prompt_that_somebody_changed_after_the_export_is_refused(tmp_path: Path, format: str) -> None:
-    path = written(format, PROMPT, tmp_path)
+@pytest.mark.parametrize("change", CHANGED)
+def test_a_prompt_that_somebody_changed_after_the_export_is_refused(tmp_path: Path, change: str) -> None:
+    path = written(change.split()[0], PROMPT, tmp_path)
     assert path is not None
     document = yaml.safe_load(path.read_text())
-    CHANGED[format](document)
+    CHANGED[change](document)
     path.write_text(json.dumps(document))
     with pytest.raises(ConfigError, match="somebody changed"):
         read_artefact(path)
@@ -128,6 +135,45 @@ def test_a_template_that_somebody_changed_after_the_export_is_refused(tmp_path: 
     path.write_text(whole.replace(before, after))
     with pytest.raises(ConfigError, match=r"somebody changed it.*; export it again"):
         read_artefact(path)
+
+
+MENDED = (
+    "{{",
+    "}}",
+    "{% if x %}",
+    "{{identity}}",
+    "{identity}",
+    "\nuser:\n",
+    "---\n",
+    '"',
+    "\\",
+    "#}",
+    "\n",
+    " ",
+    "x",
+    "\r",
+)
+"""What an editor, a merge or a hand may put into a file."""
+
+
+@settings(max_examples=300, deadline=None, database=None, derandomize=True)
+@given(st.sampled_from(EXACT), st.sampled_from(SEATS), st.data())
+def test_a_file_changed_anywhere_says_the_prompt_as_it_was_or_is_refused(
+    format: str, seat: Seat, data: st.DataObject
+) -> None:
+    candidate = Candidate("Treat {{all}} users\n\\", "alike, {always}. ", seat=seat, label="winner")
+    with TemporaryDirectory() as folder:
+        path = written(format, candidate, Path(folder))
+        assert path is not None
+        wanted, whole = said(read_export(path)), path.read_bytes().decode()
+        at = data.draw(st.integers(0, len(whole)))
+        cut = data.draw(st.integers(0, 20))
+        path.write_bytes(f"{whole[:at]}{data.draw(st.sampled_from(MENDED))}{whole[at + cut :]}".encode())
+        try:
+            found = read_export(path)
+        except ConfigError:
+            return  # any other error would be a failure of this test
+        assert said(found) == wanted
 
 
 @pytest.mark.parametrize("format", TEMPLATES[:-1])
@@ -188,7 +234,7 @@ def test_a_suite_with_a_prompt_of_somebody_elses_is_refused(tmp_path: Path) -> N
         read_artefact(path)
 
 
-@pytest.mark.parametrize("format", CHANGED)
+@pytest.mark.parametrize("format", [*EXACT[:7], "litellm", "promptfoo", "mlflow"])
 def test_half_a_file_is_an_error_that_says_what_to_do(tmp_path: Path, format: str) -> None:
     path = written(format, PROMPT, tmp_path)
     assert path is not None
