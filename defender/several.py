@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from defender.address import checked
 from defender.build import Prepared, prepare
 from defender.config import RunConfig
 from defender.costs import MS_PER_HOUR, NANO
@@ -49,8 +50,14 @@ def apart(config: RunConfig) -> tuple[RunConfig, ...]:
     """Return one configuration a model, all asking the same benchmarks.
 
     Raises:
-        ConfigError: two models would be one run.
+        ConfigError: two models would be one run, in their folders or on the server.
     """
+    named = checked(config.store)[1] if config.store else ""
+    if named:
+        raise ConfigError(
+            f"store: a URL that ends in '#{named}' is for one run, and each of the models has one; leave the name out: "
+            "they are called GROUP.MODEL after the folder that --run names"
+        )
     shared = {"models": (), "benchmarks": config.benchmark_names}
     configs = tuple(config.model_copy(update={**shared, "model": model}) for model in config.models)
     slugs = [slug(one) for one in configs]

@@ -9,6 +9,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from defender.build import prepare
@@ -16,8 +17,11 @@ from defender.conclusion import conclude
 from defender.config import RunConfig
 from defender.confirm import SearchResult
 from defender.contracts import Meter
+from defender.costs import worst_case
 from defender.engines.scripted import PlantedBias
 from defender.engines.served import Endpoint, Served
+from defender.journal import Journal
+from defender.ledger import Ledger
 from defender.records import Cell, Grade, Request, Response, Sampling
 from defender.runs import open_run
 from defender.session import Watch, run_search
@@ -80,6 +84,56 @@ FAULTS: tuple[Act, ...] = (
     without_usage(None),
     out_of_order,
 )
+
+
+NOTHING: tuple[Act, ...] = (
+    on.fails(400), on.fails(401), on.fails(403), on.fails(404), on.fails(413), on.fails(422), on.fails(429),
+    on.fails(500), on.fails(503), on.fails(302, location="http://127.0.0.1:9/"),
+    on.says({"error": {"message": "no room", "code": 503}}),
+)  # fmt: skip
+"""What costs a request and no token: the server itself said that there is no answer."""
+
+TOLD: tuple[Act, ...] = (
+    on.says(on.completion("Fine.")),
+    on.says(on.completion("Fine.", "length")),
+    on.says(on.completion(None)),
+    on.says(on.completion("Fi", "content_filter")),
+    on.says(on.completion("Fi", "error")),
+)
+"""What costs the 14 tokens that the server counted."""
+
+WORST: tuple[Act, ...] = (
+    on.resets, on.hangs, on.drips, cut_gzip, cut_chunks, without_usage("Fine."), without_usage(None),
+    on.says({"choices": []}), on.sends("<html>Fine.</html>", content_type="text/html"), on.sends("", status=204),
+    on.sends('{"choices": [{"message": {"content": "Answer: A'), on.says({"error": "odd"}),
+    on.says(on.completion("Fine.") | {"usage": {"prompt_tokens": 11}}),
+    on.says(on.completion("Fine.") | {"usage": {"prompt_tokens": "many", "completion_tokens": 3}}),
+    on.says(on.completion("Fine.") | {"usage": {"prompt_tokens": 10**30, "completion_tokens": 3}}),
+)  # fmt: skip
+"""What may have been answered and charged for: all that was reserved stays paid."""
+
+PAID = [*((act, 0) for act in NOTHING), *((act, 14) for act in TOLD), *((act, None) for act in WORST)]
+
+
+@pytest.mark.parametrize(("act", "tokens"), PAID)
+async def test_each_fault_is_one_request_and_the_tokens_the_server_may_charge_for(
+    tmp_path: Path, act: Act, tokens: int | None
+) -> None:
+    request = Request((("user", "2+2?"),), Sampling(max_tokens=3))
+    store = SqlStore(tmp_path / "run.db")
+    async with FaultServer(act) as server, Journal(store) as journal:
+        patience = {"timeout_s": 0.3, "max_attempts": 1}
+        engine = Served(Endpoint(server.base_url, **patience), Ledger(journal))  # type: ignore[arg-type]
+        await engine.start()
+        response = await engine.complete(request)
+        await engine.close()
+        await journal.flush()
+        worst = worst_case(request, None, len(server.bodies[0])).tokens
+    spend = store.spend()
+    store.close()
+    assert (spend["reserved"], spend["tokens"]) == (len(server.bodies), worst if tokens is None else tokens)
+    assert response.text in (None, "Fine.")
+    assert (response.text is None) == (response.error is not None)
 
 
 class Troubled(FaultServer):

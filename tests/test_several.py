@@ -172,6 +172,14 @@ def test_a_model_that_is_named_twice_is_refused() -> None:
         apart(config)
 
 
+def test_models_that_would_share_one_run_on_a_server_are_refused_before_anything_is_asked() -> None:
+    config = load_config(None, {"models": ["embedded", "llama-3.1-8b"], "store": "postgresql://u:s3cr3t@h/d#one"})
+    with pytest.raises(ConfigError, match=r"'#one' is for one run.*GROUP\.MODEL") as caught:
+        apart(config)
+    assert "s3cr3t" not in str(caught.value)
+    assert len(apart(config.model_copy(update={"store": "postgresql://u@h/d"}))) == 2
+
+
 def test_models_take_presets_and_what_the_model_section_says_of_all() -> None:
     config = load_config(
         None, {"model.max_tokens": 64, "models": ["llama-3.1-8b", {"name": "mistral-7b", "max_tokens": 9}]}

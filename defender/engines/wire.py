@@ -131,7 +131,8 @@ def decode(raw: bytes, content_type: str) -> Response:
     if text is None and finish == "length":
         text = ""
     if not isinstance(text, str):
-        return malformed("no text in choices[0].message.content", raw)
+        textless = malformed("no text in choices[0].message.content", raw)
+        return replace(textless, prompt_tokens=asked, completion_tokens=said)
     return Response(
         text=_storable(text),
         finish_reason=finish or None,
