@@ -106,7 +106,9 @@ def registered_by(script: bytes) -> str:
                 return file
     except (SyntaxError, RecursionError, MemoryError) as error:
         raise ValueError(f"it is no Python that can be read: {error}") from None
-    raise ValueError("it is not the program that an export writes")
+    raise ValueError(
+        "it is not the registration script that an export writes; what a DSPy program says is in its .dspy.json"
+    )
 
 
 def _script(stem: str) -> str:
