@@ -18,6 +18,7 @@ from defender.config import RunConfig
 from defender.confirm import SearchResult
 from defender.contracts import Meter
 from defender.costs import worst_case
+from defender.engines import lanes
 from defender.engines.scripted import PlantedBias
 from defender.engines.served import Endpoint, Served
 from defender.journal import Journal
@@ -158,13 +159,13 @@ class Troubled(FaultServer):
         return await on.says(on.completion(text))(request, body)
 
 
-async def search(config: RunConfig, folder: Path, server: Troubled) -> SearchResult:
+async def search(config: RunConfig, folder: Path, *servers: FaultServer) -> SearchResult:
     prepared = prepare(config)
     run = open_run(config, folder, "one")
 
     def engine(_: RunConfig, meter: Meter) -> Served:
         patience = {"timeout_s": 0.15, "backoff_s": 0.002, "max_in_flight": 64}
-        return Served(Endpoint(server.base_url, name="here", **patience), meter)  # type: ignore[arg-type]
+        return Served(Endpoint([one.base_url for one in servers], name="here", **patience), meter)  # type: ignore[arg-type]
 
     result = await run_search(run, prepared, Watch(), engine)
     conclude(run)
@@ -183,18 +184,66 @@ def graded(folder: Path) -> tuple[dict[Cell, Grade], dict[str, int], list[str]]:
         store.close()
 
 
+def few(folder: Path) -> RunConfig:
+    """Return a small search whose model goes by a name of its own."""
+    small = {"items": 5, "candidates": 4, "generation": 4, "finalists": 1}
+    model = {"name": "tiny", "base_url": "http://127.0.0.1:9/v1", "alias": "here"}
+    config = settings(folder, model=model, search=small, confirm={"items": 5})
+    return config.model_copy(update={"benchmarks": ("miniature_utility", "miniature_safety"), "scoring": "answer"})
+
+
+class Mortal(Troubled):
+    """Dies whenever it has answered so much, and is there again after a while."""
+
+    def __init__(self, answer: PlantedBias, life: int) -> None:
+        super().__init__(answer, 0.0)
+        self.lives = 0
+        self._life = life
+        self._left = life
+        self._fate: asyncio.Task[None] | None = None
+
+    async def _play(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        self._left -= 1
+        if self._left == 0:
+            self.lives += 1
+            self._fate = asyncio.create_task(self._die())
+        return await super()._play(request, body)
+
+    async def _die(self) -> None:
+        await self.stop()
+        await asyncio.sleep(0.1)
+        self._left = self._life
+        await self.start()
+
+
+async def test_while_a_server_of_two_keeps_dying_and_coming_back_a_search_ends_as_if_it_did_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "FIRST_LOOK_S", 0.05)
+    config = few(tmp_path)
+    calm, rough = tmp_path / "calm", tmp_path / "rough"
+    calm.mkdir()
+    rough.mkdir()
+    async with Troubled(world(config), 0.0) as steady:
+        quiet = await search(config, calm, steady)
+    async with Troubled(world(config), 0.0) as steady, Mortal(world(config), 40) as mortal:
+        loud = await search(config, rough, steady, mortal)
+        arrived = len(steady.bodies) + len(mortal.bodies)
+    assert mortal.lives >= 2
+    (grades, _, why), (those, spend, whys) = graded(calm), graded(rough)
+    assert those == grades
+    assert whys == why
+    assert (loud.winner, loud.finalists, loud.comparisons) == (quiet.winner, quiet.finalists, quiet.comparisons)
+    assert spend["reserved"] == spend["settled"] >= arrived, "knocking at a door that is closed is paid for too"
+
+
 async def test_under_three_faults_in_ten_a_search_ends_as_if_there_were_none(tmp_path: Path) -> None:
     calm, rough = tmp_path / "calm", tmp_path / "rough"
     calm.mkdir()
     rough.mkdir()
     ended: dict[Path, tuple[SearchResult, Troubled, dict[Cell, Grade], dict[str, int], list[str]]] = {}
     for folder, share in ((calm, 0.0), (rough, SHARE)):
-        few = {"items": 5, "candidates": 4, "generation": 4, "finalists": 1}
-        model = {"name": "tiny", "base_url": "http://127.0.0.1:9/v1", "alias": "here"}
-        config = settings(tmp_path, model=model, search=few, confirm={"items": 5})
-        config = config.model_copy(
-            update={"benchmarks": ("miniature_utility", "miniature_safety"), "scoring": "answer"}
-        )
+        config = few(tmp_path)
         async with Troubled(world(config), share) as server:
             result = await search(config, folder, server)
             ended[folder] = (result, server, *graded(folder))

@@ -19,6 +19,8 @@ from defender.records import Response
 
 # vLLM closes idle connections after 5 s; dropping them first saves a paid attempt on a dead one.
 KEEPALIVE_S = 3.0
+LONGEST = 2**26
+"""Bytes of a body that are read: a thousand times what the longest answer with log-probabilities takes."""
 _IDENTITY = ("openai-organization", "openai-project")
 
 
@@ -65,7 +67,7 @@ class Transport:
             asyncio.timeout(self._timeout_s),
             self._session.post(self._url, data=body, allow_redirects=False) as answer,
         ):
-            raw = await answer.read()
+            raw = await _read(answer)
             headers = answer.headers
             kind, again, elsewhere = (headers.get(name) for name in ("Content-Type", "Retry-After", "Location"))
             return Answer(answer.status, raw, kind or "", again, elsewhere or "")
@@ -77,6 +79,19 @@ class Transport:
 
 UNREACHED = (OSError, aiohttp.ClientError)
 """What ``Transport.post`` raises where there is no HTTP answer; TimeoutError is an OSError."""
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    """Return a body, decompressed; one without end is cut, so that it cannot be read as an answer."""
+    parts: list[bytes] = []
+    size = 0
+    while part := await answer.content.readany():
+        parts.append(part)
+        size += len(part)
+        if size > LONGEST:
+            answer.close()
+            break
+    return b"".join(parts)[:LONGEST]
 
 
 class _Fresh(aiohttp.TCPConnector):

@@ -9,6 +9,7 @@ import zlib
 
 import pytest
 
+from defender.engines import transport
 from defender.engines.served import Endpoint, Served
 from defender.records import Request, Response, Sampling
 from tests.contracts.engine import Allowance
@@ -104,6 +105,23 @@ async def test_chunks_that_come_one_by_one_are_one_answer() -> None:
 
     (said,) = await talked(say)
     assert (said.text, said.attempts) == ("Fine.", 1)
+
+
+async def test_a_body_without_end_is_malformed_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "LONGEST", 100_000)
+
+    async def say(writer: asyncio.StreamWriter, _question: str, _number: int) -> None:
+        writer.write(http(b"", Content_Length="", Transfer_Encoding="chunked"))
+        while not writer.transport.is_closing():
+            writer.write(b"2000\r\n" + b" " * 0x2000 + b"\r\n")
+            await writer.drain()
+
+    (said,) = await talked(say)
+    assert (said.text, said.error, said.attempts) == (None, "malformed", 2)
+    bomb = gzip.compress(b'{"choices": "' + b"a" * 200_000 + b'"}')
+    (said,) = await talked(says(http(bomb, Content_Encoding="gzip")))
+    assert (said.text, said.error) == (None, "malformed")
+    assert "not JSON" in said.detail
 
 
 @pytest.mark.parametrize("late_s", [0.0, 0.02])
