@@ -32,6 +32,11 @@ class Server:
     def __post_init__(self) -> None:
         if not _is_address(self.base_url):
             raise ConfigError(f"base_url: expected an address such as http://localhost:8000/v1, got {self.base_url!r}")
+        if asked := urlsplit(self.base_url).query or urlsplit(self.base_url).fragment:
+            raise ConfigError(
+                f"base_url {self.url}: expected an address that ends in its path, such as http://localhost:8000/v1, "
+                f"got '{asked}' after it; what it asks for cannot be sent with every request"
+            )
         if not 0 < self.weight < float("inf") or self.max_in_flight < 0:
             raise ConfigError(
                 f"base_url {self.base_url}: expected a weight above 0 and in_flight of at least 0, "

@@ -85,6 +85,11 @@ async def _entries(client: AsyncOpenAI, url: str, key_env: str) -> dict[str, dic
         ) from error
     except APIStatusError as error:
         seen = f"HTTP {error.status_code}: {shown(error.response.content)}"
+        if (elsewhere := error.response.headers.get("location")) is not None:
+            raise EngineDown(
+                f"{url}: sends GET /models on to {elsewhere} (HTTP {error.status_code}), and nothing is followed; give "
+                "the address that answers as base_url, then run: defender doctor"
+            ) from error
         if error.status_code in _WITHOUT_LISTING:
             return None
         if error.status_code == 401:

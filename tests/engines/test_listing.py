@@ -173,3 +173,16 @@ async def test_a_probe_that_fails_says_how() -> None:
 def test_a_wrong_endpoint_is_refused_before_anything_is_sent(settings: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         Endpoint(**{"base_url": "http://localhost:1/v1", **settings})
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+async def test_a_server_that_sends_on_is_not_followed_and_says_where_to(status: int) -> None:
+    async with FaultServer(listing=on.fails(status, location="https://elsewhere.example/login")) as server:
+        with pytest.raises(EngineDown, match=r"sends GET /models on to https://elsewhere\.example/login"):
+            await Served(Endpoint(server.base_url)).start()
+
+
+@pytest.mark.parametrize("end", ["?api-version=2024-10-21", "#models"])
+def test_what_stands_behind_the_path_of_an_address_is_refused_not_dropped(end: str) -> None:
+    with pytest.raises(ConfigError, match=f"base_url http://h/v1: .*got '{end[1:]}' after it"):
+        Endpoint(f"http://user:pw@h/v1{end}")
