@@ -89,7 +89,7 @@ async def run_several(config: RunConfig, path: Path, watching: Watching, *, must
         config: with ``models``.
         path: the group's folder.
         watching: shows how one run goes while inside.
-        must_exist: refuse to begin (``--resume``).
+        must_exist: refuse to begin (``--resume``) a group of which nothing is there.
 
     Raises:
         What preparing, a search or a measurement raises; models that are done stay done.
@@ -109,7 +109,8 @@ async def run_several(config: RunConfig, path: Path, watching: Watching, *, must
         contents = prepared.contents
         if searched and place:
             prepared, contents = _transferred(prepared, read_results(folders[0]))
-        folder = open_run(prepared.config, path, _name(path, one), contents=contents, must_exist=must_exist)
+        begun = must_exist and not place  # those after it may not have had their turn
+        folder = open_run(prepared.config, path, _name(path, one), contents=contents, must_exist=begun)
         folders.append(folder)
         prepareds.append(prepared)
         with watching(folder) as watch:

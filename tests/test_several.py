@@ -166,6 +166,20 @@ async def test_a_joint_search_never_spends_more_than_one_budget(tmp_path: Path) 
             assert 0 < spent <= limit
 
 
+async def test_what_was_stopped_before_the_last_model_had_its_turn_is_resumed_and_nothing_else_is(
+    tmp_path: Path,
+) -> None:
+    async with server("m0") as first, server("m1") as second:
+        config = settings(tmp_path, [first, second])
+        with pytest.raises(ConfigError, match="nothing to resume"):
+            await run_several(config, tmp_path / "both", unseen, must_exist=True)
+        assert not first.bodies
+        await run_several(settings(tmp_path, [first]), tmp_path / "both", unseen)
+        paid = len(first.bodies)
+        group = await run_several(config, tmp_path / "both", unseen, must_exist=True)
+        assert (len(first.bodies), len(second.bodies), len(group.runs)) == (paid, paid, 2)
+
+
 def test_a_model_that_is_named_twice_is_refused() -> None:
     config = load_config(None, {"models": ["embedded", "embedded"]})
     with pytest.raises(ConfigError, match="embedded is named twice"):
