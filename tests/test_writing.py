@@ -11,8 +11,9 @@ from defender.conclusion import conclude
 from defender.config import RunConfig
 from defender.confirm import SearchResult
 from defender.contracts import Meter
+from defender.costs import Limits
 from defender.engines.scripted import Scripted
-from defender.errors import ConfigError
+from defender.errors import BudgetSpent, ConfigError
 from defender.journal import Journal
 from defender.ledger import Ledger
 from defender.records import ModelCard
@@ -79,6 +80,22 @@ async def test_a_writer_whose_template_refuses_a_system_message_writes_and_is_no
     assert "Weigh every word." in texts(first)
     assert read_results(run).spend["reserved"] == spent
     assert warned == []
+
+
+async def test_a_budget_that_ends_while_the_writer_is_looked_at_ends_the_writing_and_not_the_run(
+    tmp_path: Path,
+) -> None:
+    store = SqlStore(tmp_path / "run.db")
+    async with FaultServer(then=roleless(says(completion(as_chat())))) as server, Journal(store) as journal:
+        server.template = None
+        config = growing(tmp_path, model="tiny", base_url=server.base_url)
+        purse = Ledger(journal, limits=Limits(1))
+        async with build_writer(config, (), purse, journal, pytest.fail) as writer:
+            assert writer is not None
+            with pytest.raises(BudgetSpent):
+                await writer.write(EVIDENCE)
+        assert len(server.bodies) == purse.spent == 1
+    store.close()
 
 
 async def test_under_an_alias_a_writer_that_moved_is_the_same_writer(tmp_path: Path) -> None:
