@@ -37,6 +37,9 @@ class Bill(Protocol):
     def settle(self, response: Response) -> None:
         """Pay what the attempt used instead of its worst case. Left out (a crash, a cancellation): all stays paid."""
 
+    def void(self) -> None:
+        """Pay nothing: the attempt was never sent."""
+
 
 @runtime_checkable
 class Meter(Protocol):

@@ -116,6 +116,9 @@ class Unmetered:
     def settle(self, _response: Response) -> None:
         """Count nothing."""
 
+    def void(self) -> None:
+        """Count nothing."""
+
     async def __aenter__(self) -> Unmetered:
         return self
 

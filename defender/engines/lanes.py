@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from openai import AsyncOpenAI
 
 from defender.engines.endpoint import Server
+from defender.engines.gate import Gate
 from defender.engines.pace import Pace
 from defender.engines.transport import Transport
 from defender.errors import EngineDown
@@ -21,6 +22,9 @@ AWAY_AFTER = 3
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.5, 15.0
 """Seconds until a server that is away is looked at again: at first, and at most."""
 
+AHEAD = 2
+"""Times a server's limit that requests may be open for it: half of them are paid for while the others are answered."""
+
 _FAULTS: frozenset[ErrorKind] = frozenset(
     {"connection", "timeout", "server_error", "malformed", "unauthorized", "not_found"}
 )
@@ -31,9 +35,10 @@ class Lane:
     """One server, and how it goes there.
 
     Attributes:
+        gate: those that are at the server now.
         away: what was seen when it was left alone, "" while it is asked. ``look``: what the last look at it saw.
         last: the last failure, "" where the last attempt was answered.
-        open: requests sent and not answered yet. ``row``: attempts that failed in a row.
+        open: requests that have their place here and no answer yet. ``row``: attempts that failed in a row.
         paused: monotonic time until which it asked not to be asked.
         asked, failed: attempts so far, and those of them without an answer.
     """
@@ -42,6 +47,7 @@ class Lane:
     client: AsyncOpenAI
     transport: Transport
     pace: Pace
+    gate: Gate
     away: str = ""
     look: str = ""
     last: str = ""
@@ -72,6 +78,7 @@ class Lanes:
 
     def __post_init__(self) -> None:
         self._weighted = len({lane.server.weight for lane in self.lanes}) > 1
+        self._ahead = 1 if self._weighted else AHEAD  # who waits for a server is no share of it
 
     async def take(self, tried: Collection[Lane] = ()) -> Lane:
         """Wait for a place at a server, one not in ``tried`` where such are up; ``give`` it back.
@@ -104,6 +111,19 @@ class Lanes:
     def gone(self) -> bool:
         """Whether every server is away."""
         return all(lane.away for lane in self.lanes)
+
+    async def enter(self, lane: Lane, tried: Collection[Lane]) -> Lane:
+        """Wait for a turn at the server of a place, at another's where this one went away; the gate is to be left.
+
+        Raises:
+            EngineDown: as ``take`` does; the place is still held.
+        """
+        while True:
+            await lane.gate.enter()
+            if not lane.away or not self.others([lane]):
+                return lane
+            lane.gate.leave()
+            lane = await self.exchange(lane, [*tried, lane])
 
     def others(self, tried: Collection[Lane]) -> bool:
         """Tell whether a server that was not tried is up."""
@@ -170,9 +190,13 @@ class Lanes:
             now = asyncio.get_running_loop().time()
             up = [lane for lane in up if lane.paused <= now]
         if not self._weighted:
-            up = [lane for lane in up if lane.open < lane.pace.limit]
+            up = [lane for lane in up if self._room(lane)]
         best = min(up, key=lambda lane: (lane in tried, (lane.open + 1) / lane.server.weight), default=None)
-        return best if best is not None and best.open < best.pace.limit else None
+        return best if best is not None and self._room(best) else None
+
+    def _room(self, lane: Lane) -> int:
+        """Return the places that are free."""
+        return max(0, self._ahead * lane.pace.limit - lane.open)
 
     async def _turn(self) -> None:
         """Wait until a place may be free. Raises EngineDown."""
@@ -214,7 +238,7 @@ class Lanes:
     def _wake(self) -> None:
         """Let those who wait try again, as many as there are free places."""
         if self._waiting:
-            places = sum(max(0, lane.pace.limit - lane.open) for lane in self.lanes if not lane.away)
+            places = sum(self._room(lane) for lane in self.lanes if not lane.away)
             self._call(places - self._called)
 
     def _wake_all(self) -> None:

@@ -6,23 +6,25 @@ Retries are made here, not below: the meter admits every wire attempt.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import httpx
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
-from defender.contracts import Meter
+from defender.contracts import Bill, Meter
 from defender.costs import Unmetered
 from defender.engines import metrics, wire
 from defender.engines.breaker import Breaker
 from defender.engines.endpoint import Endpoint, Server, SystemRole
+from defender.engines.gate import Gate
 from defender.engines.lanes import Lane, Lanes
 from defender.engines.listing import Listed, Unready, learn, perhaps_v1
 from defender.engines.pace import Pace
 from defender.engines.patience import LONGEST_RETRY_AFTER_S, Patience, beyond
 from defender.engines.seating import takes_system
-from defender.engines.transport import UNREACHED, Transport, unreached
+from defender.engines.transport import UNREACHED, Answer, Transport, unreached
 from defender.errors import ConfigError, EngineDown
 from defender.records import ModelCard, Request, Response, Sampling
 
@@ -105,6 +107,7 @@ class Served:
                     return Response(None, error="bad_request", detail=detail, attempts=0)
                 self._live()
                 async with self._meter.admit(request, len(body)) as bill:
+                    lane = await self._entered(lanes, lane, tried, bill)
                     attempt += 1
                     response, asked = await self._send(lanes, lane, body, request.sampling.max_tokens)
                     bill.settle(response)
@@ -156,7 +159,8 @@ class Served:
             timeout=timeout,
             http_client=DefaultAioHttpClient(timeout=timeout, follow_redirects=False),
         )
-        return Lane(server, client, Transport(client, endpoint.timeout_s, most), Pace(most))
+        pace = Pace(most)
+        return Lane(server, client, Transport(client, endpoint.timeout_s, most), pace, Gate(pace))
 
     def _new_breaker(self) -> Breaker:
         return Breaker(max(8, self._endpoint.max_in_flight), self._endpoint.breaker_s)
@@ -237,24 +241,41 @@ class Served:
                 f"({self._endpoint.api_key_env}), then run: defender doctor.{perhaps_v1(self._endpoint.url)}"
             )
 
+    async def _entered(self, lanes: Lanes, lane: Lane, tried: Collection[Lane], bill: Bill) -> Lane:
+        """Wait for a turn at a server; where that ends in a breakdown, nothing was sent and nothing is paid."""
+        try:
+            return await lanes.enter(lane, tried)
+        except BaseException:
+            bill.void()
+            raise
+
     async def _send(self, lanes: Lanes, lane: Lane, body: bytes, allowed: int) -> tuple[Response, float | None]:
-        """Make one wire attempt; return what came and the seconds the server asks to wait, if it says."""
+        """Make one wire attempt and leave the server's gate.
+
+        Returns:
+            What came, and the seconds the server asks to wait, if it says.
+        """
         now = asyncio.get_running_loop().time
+        answer: Answer | Exception
         begun = now()
-        asked, overload = None, False
         try:
             answer = await lane.transport.post(body)
         except UNREACHED as error:
-            response = unreached(error, self._endpoint.timeout_s)
-            overload = response.error == "timeout"
-        else:
-            if 200 <= answer.status < 300:
-                response = wire.whole(wire.decode(answer.raw, answer.content_type), allowed)
-            else:
-                response = wire.refused(answer.status, answer.raw, answer.location)
-                asked = wire.retry_after(answer.retry_after, datetime.now(UTC))
-                overload = answer.status in _OVERLOAD
+            answer = error
+        finally:
+            full = lane.gate.full
+            lane.gate.leave()
         ended = now()
+        asked, overload = None, False
+        if isinstance(answer, Exception):
+            response = unreached(answer, self._endpoint.timeout_s)
+            overload = response.error == "timeout"
+        elif 200 <= answer.status < 300:
+            response = wire.whole(wire.decode(answer.raw, answer.content_type), allowed)
+        else:
+            response = wire.refused(answer.status, answer.raw, answer.location)
+            asked = wire.retry_after(answer.retry_after, datetime.now(UTC))
+            overload = answer.status in _OVERLOAD
         if overload:
             lane.pace.pushed_back(begun, ended)
             if asked is not None and beyond(asked):
@@ -263,7 +284,7 @@ class Served:
             elif asked:
                 lanes.pause(lane, asked)
         elif response.error is None:
-            lane.pace.answered(begun, ended, lane.open >= lane.pace.limit)
+            lane.pace.answered(begun, ended, full)
         lanes.note(lane, response)
         return replace(response, seconds=ended - begun), asked
 

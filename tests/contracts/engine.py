@@ -32,6 +32,9 @@ class Allowance:
     def settle(self, response: Response) -> None:
         self.settled.append(response.prompt_tokens + response.completion_tokens)
 
+    def void(self) -> None:
+        self.admitted -= 1
+
 
 class EngineContract:
     """The obligations of `defender.contracts.Engine`, as tests."""
