@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-START = 64
+START = 128
 """Where growth begins: a batch that servers with continuous batching take without a queue. Each doubling from there
 takes two latencies; a smaller server queues for that long, or pushes back.
 """
