@@ -43,7 +43,7 @@ def test_a_batching_server_that_slows_down_by_less_than_it_gains_is_still_given_
 
 
 def test_a_server_that_becomes_faster_gets_more_in_time() -> None:
-    pace = Pace(256)
+    pace = Pace(1024)
     now = keep_asking(pace, lambda n: 0.1 * max(1.0, n / 30), 2000)
     settled = pace.limit
     keep_asking(pace, lambda _open: 0.1, 60000, now)
