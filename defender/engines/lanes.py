@@ -118,12 +118,18 @@ class Lanes:
         Raises:
             EngineDown: as ``take`` does; the place is still held.
         """
-        while True:
-            await lane.gate.enter()
-            if not lane.away or not self.others([lane]):
-                return lane
-            lane.gate.leave()
-            lane = await self.exchange(lane, [*tried, lane])
+        await lane.gate.enter()
+        if not lane.away or not self.others([lane]):
+            return lane
+        lane.gate.leave()
+        other = await self.exchange(lane, [*tried, lane])
+        try:
+            await other.gate.enter()
+        except BaseException:
+            self.give(other)
+            lane.open += 1
+            raise
+        return other
 
     def others(self, tried: Collection[Lane]) -> bool:
         """Tell whether a server that was not tried is up."""
