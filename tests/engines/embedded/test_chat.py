@@ -114,7 +114,7 @@ class TestEmbedded(EmbeddedContract):
 
 
 async def test_requests_that_wait_together_run_together_on_every_thread(weights: Path) -> None:
-    parrot = Parrot(seconds=0.02)
+    parrot = Parrot(seconds=0.3)
     async with running(weights, parrot) as engine:
         await asyncio.gather(*(engine.complete(question(number)) for number in range(64)))
     assert parrot.batches == [32, 32]
