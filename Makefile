@@ -25,7 +25,7 @@ export VENV LIVE CHECKPOINT PYTHON VLLM_TORCH VLLM_PACKAGE CONSUMERS MLFLOW PROM
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help search test lint bench docs example checkpoint vllm-test consumers-test
+.PHONY: help search test lint bench docs example checkpoint vllm-test consumers-test slow-test
 
 # Finds a Python, makes .venv if there is none that runs, installs the project. $EXTRAS is "" or "[dev]".
 define ENVIRONMENT
@@ -70,8 +70,11 @@ help:  ## list the targets
 search: $(VENV)/.core  ## find a defense prompt with the embedded model (no GPU, no key); ARGS, SEED, SPACE
 	$(BIN)/defender search --space $(SPACE) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-test: lint  ## ruff, mypy and every test that needs no model server; PYTEST
-	$(BIN)/pytest -m "not vllm" $(PYTEST)
+test: lint  ## ruff, mypy and every test of seconds that needs no model server; PYTEST
+	$(BIN)/pytest -m "not vllm and not slow" $(PYTEST)
+
+slow-test: $(VENV)/.dev  ## the tests that take minutes: runs killed, workers lost, databases restarted
+	$(BIN)/pytest -m "slow and not vllm" $(PYTEST)
 
 lint: $(VENV)/.dev  ## ruff and mypy only
 	$(BIN)/ruff check .

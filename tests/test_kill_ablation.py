@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from defender.store import SqlStore
@@ -73,6 +74,7 @@ def _told(path: Path) -> bool:
     return path.suffix in (".md", ".html", ".csv")
 
 
+@pytest.mark.slow
 def test_after_kills_the_ablation_says_the_same_and_only_what_was_in_flight_is_asked_again(tmp_path: Path) -> None:
     config = configured(tmp_path, confirm={"items": 6})
     said = config.model_dump(mode="json", exclude_defaults=True)
