@@ -62,7 +62,8 @@ class Proxy:
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
-        if raw:
+        asked = request.path.endswith("/chat/completions")  # templates are looked at elsewhere, for nothing
+        if asked:
             body: dict[str, Any] = json.loads(raw)
             self.bodies.append(body)
             raw = json.dumps(self._change(dict(body))).encode()
@@ -72,6 +73,6 @@ class Proxy:
             request.method, self._host + request.path_qs, data=raw or None, headers=headers
         ) as answer:
             content = await answer.read()
-            if raw and answer.status == 200:
+            if asked and answer.status == 200:
                 self.replies.append(json.loads(content)["choices"][0]["message"]["content"])
             return web.Response(body=content, status=answer.status, content_type=answer.content_type)
