@@ -35,15 +35,17 @@ class Gate:
         try:
             await future
         except asyncio.CancelledError:
-            if future.cancelled():
-                self._waiting.remove(future)
-            else:  # let in and given up at the same moment
+            if not future.cancelled():  # let in and given up at the same moment
                 self.leave()
+            elif future in self._waiting:
+                self._waiting.remove(future)
             raise
 
     def leave(self) -> None:
         """Let the next ones in."""
         self.inside -= 1
         while self._waiting and not self.full:
-            self._waiting.popleft().set_result(None)
-            self.inside += 1
+            future = self._waiting.popleft()
+            if not future.done():  # given up, and not woken to say so yet
+                future.set_result(None)
+                self.inside += 1

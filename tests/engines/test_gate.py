@@ -67,3 +67,15 @@ async def test_who_gives_up_waiting_takes_no_place(let_in: bool) -> None:
         gate.leave()
     assert gate.inside == 0
     await asyncio.wait_for(gate.enter(), 5)
+
+
+async def test_a_place_that_comes_free_goes_past_whoever_has_just_given_up() -> None:
+    gate = Gate(Pace(1))
+    await gate.enter()
+    gone, next_one = (asyncio.create_task(gate.enter()) for _ in range(2))
+    await settled()
+    gone.cancel()
+    gate.leave()  # before the one that gave up has woken
+    await asyncio.wait_for(next_one, 5)
+    assert gone.cancelled()
+    assert gate.inside == 1
