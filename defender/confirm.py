@@ -166,7 +166,9 @@ def _fate(candidate: Candidate, winner: Candidate | None, short: Sequence[str]) 
     return "passed over", f"{winner.name if winner else 'nobody'} came before it and keeps its floors"
 
 
-def name_finalists(trials: Sequence[Trial], places: int, log: Callable[[Decision], None]) -> tuple[Candidate, ...]:
+def name_finalists(
+    trials: Sequence[Trial], places: int, log: Callable[[Decision], None], likeliest: Sequence[str] = ()
+) -> tuple[Candidate, ...]:
     """Name the finalists, in order, from search items alone: seeds included, floors as the estimates have them.
 
     A lower bound may be far off on few items, so floors are asked for in full on confirm items only. Where none of the
@@ -176,6 +178,7 @@ def name_finalists(trials: Sequence[Trial], places: int, log: Callable[[Decision
         trials: what the search learned; those that left it early are no finalists.
         places: the most there may be.
         log: told who they are.
+        likeliest: ids, the likeliest to be the best first, where that was worked out; () goes by the estimates alone.
 
     Raises:
         NothingFeasible: nobody was measured, or no estimate keeps the floors, with how far the best ones miss.
@@ -187,11 +190,14 @@ def name_finalists(trials: Sequence[Trial], places: int, log: Callable[[Decision
         raise NothingFeasible(f"no candidate could be measured whole on search items; {why}")
     if not hopeful:
         raise NothingFeasible(nothing_feasible(complete, "on search items"))
+    by_chance = {candidate: place for place, candidate in enumerate(likeliest)}
+    hopeful.sort(key=lambda trial: by_chance.get(trial.candidate.id, len(by_chance)))
     chosen = hopeful[:places]
     if not any(map(shows_floors, chosen)):
         chosen = [*chosen[:-1], next(filter(shows_floors, hopeful), chosen[-1])]
     for trial in chosen:
-        place = f"rank {complete.index(trial) + 1} of {len(complete)} on search items"
+        place = f"rank {hopeful.index(trial) + 1} of {len(complete)} on search items"
+        place += ", by the chance of being as good as the best" if likeliest else ""
         log(Decision(trial.candidate.id, trial.candidate.name, -1, 0, "finalist", place))
     return tuple(trial.candidate for trial in chosen)
 

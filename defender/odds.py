@@ -5,6 +5,7 @@ each against the leader cannot say that. Here the true PBs have a posterior: S2 
 normal around x^2 with variance b + k x^2 + l x^4, fitted to the jackknife variances of all together (one alone is a
 poor guess on few items); true PBs are log-normal, their centre and width known by the candidates themselves (the lowest
 of many estimates is low by luck too). Draws keep the correlation that candidates have through their common items.
+Where noise is large, what candidates have in common says more than S2 - C of each alone: see T of ``kinship``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from scipy.special import ndtr
 
 from defender.bias import PB_AXES
 from defender.excess import fair_variance
+from defender.kinship import lend
 from defender.records import FloatArray, OutcomeMatrix
 from defender.samples import MIN_ITEMS, ROUNDING, Sample, sorted_matrix, take
 from defender.spread import leave_one_out
@@ -76,9 +78,10 @@ def standing(
     groups = _common(entries)
     if groups is None:
         return None
-    spreads = [_spread(group) for group in groups]
+    lent = lend(groups)
+    spreads = [_spread(group) for group in lent.groups]
     rng = np.random.default_rng(0)
-    pb_C_D, alike_C_D = _draws(spreads, _granted(groups), rng)
+    pb_C_D, alike_C_D = _draws(spreads, (_granted(groups), lent.doubt), rng)
     keeps_C = np.ones(len(entries))
     for place, floors in enumerate(shortfalls):
         for short, error in floors:
@@ -128,8 +131,11 @@ def _granted(groups: Sequence[Sequence[Sample]]) -> float:
     return found / len(groups[0][0].identities) ** 2
 
 
-def _law(spreads: Sequence[_Spread], granted: float) -> FloatArray:
-    """Return b, k and l of Var(S2 - C) = b + k x^2 + l x^4, least squares over the candidates, none below 0."""
+def _law(spreads: Sequence[_Spread], granted: float, doubt: float) -> FloatArray:
+    """Return b, k and l of Var(T) = b + k x^2 + l x^4, least squares over the candidates, none below 0.
+
+    b is at least what is ``granted``; ``doubt`` comes on top.
+    """
     from scipy.optimize import nnls
 
     # The jackknife counts a fair prompt's variance twice: it is of second degree.
@@ -139,16 +145,18 @@ def _law(spreads: Sequence[_Spread], granted: float) -> FloatArray:
     scale_C = 1.0 / (LIGHT * variance_C.mean() + variance_C + ROUNDING)
     found, _ = nnls(np.column_stack([scale_C, x2_C * scale_C, x2_C**2 * scale_C]), variance_C * scale_C)
     law: FloatArray = np.asarray(found, dtype=np.float64)
-    law[0] = max(law[0], granted)
+    law[0] = max(law[0], granted) + doubt
     return law
 
 
-def _draws(spreads: Sequence[_Spread], granted: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+def _draws(
+    spreads: Sequence[_Spread], least: tuple[float, float], rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
     """Return draws of the true PBs (candidates x draws), percentage points, and again at one level for everybody.
 
     The second say who is likelier to be low, without the luck of the draws.
     """
-    law = _law(spreads, granted)
+    law = _law(spreads, *least)
     found_C = np.array([spread.corrected2 for spread in spreads])
     most = max(float(found_C.max()), 1.0)
     top = 1.5 * np.sqrt(most + 4.0 * np.sqrt(law @ (1.0, most, most**2)))

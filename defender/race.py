@@ -155,18 +155,30 @@ class Race:
 
         Too few shared items to say so let everyone go on.
         """
-        panel, rules = self._panels[block - 1], self._rules
-        matrices = [self._measurer.matrices(trial.candidate, panel) for trial in alive]
-        deviate = NormalDist().inv_cdf(rules.level)
+        ladder, (ordered, found) = self._rules.ladder, self._ordered(alive, self._panels[block - 1])
+        if found is None:
+            return _Cut(ordered, len(alive), None)
+        return _Cut(ordered, found.fewest(self._rules.per_cut, ladder.finals[block - ladder.race]), found)
+
+    def likeliest(self, trials: Sequence[Trial]) -> tuple[str, ...]:
+        """Return the ids of those that never left, the likeliest to be as good as the best first.
+
+        Said on the items that all of them have; () where these are too few to say so.
+        """
+        stayed = [trial for trial in rank(trials) if trial.estimate and trial.dropped_at is None]
+        ordered, found = self._ordered(stayed, self._panels[-1]) if stayed else ((), None)
+        return tuple(trial.candidate.id for trial in ordered) if found else ()
+
+    def _ordered(self, alive: Sequence[Trial], panel: Panel) -> tuple[tuple[Trial, ...], Standing | None]:
+        """Return trials, the likeliest to be as good as the best first, and their standing, if it can be said."""
+        deviate = NormalDist().inv_cdf(self._rules.level)
         floors = [
             [(trial.misses[name], (gap - trial.misses[name]) / deviate) for name, gap in trial.gaps.items()]
             for trial in alive
         ]
-        found = standing(matrices, floors, rules.margin)
-        if found is None:
-            return _Cut(tuple(alive), len(alive), None)
-        ordered = tuple(alive[place] for place in found.order)
-        return _Cut(ordered, found.fewest(rules.per_cut, rules.ladder.finals[block - rules.ladder.race]), found)
+        matrices = [self._measurer.matrices(trial.candidate, panel) for trial in alive]
+        found = standing(matrices, floors, self._rules.margin)
+        return tuple(alive[place] for place in found.order) if found else tuple(alive), found
 
     def _called(self, cut: _Cut, width: int, block: int, found: dict[str, Trial]) -> list[Candidate]:
         """Say who goes on to a final block and who is passed over, and why; return those who go on."""

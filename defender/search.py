@@ -1,6 +1,6 @@
 """Search: ask -> race -> tell, until the budget or the space ends; then confirm on items selection never saw.
 
-Finalists are fixed, in order, by the search items.
+Finalists are fixed, in order, by the search items: by who is likely to be the best, all of them told together.
 """
 
 from __future__ import annotations
@@ -152,7 +152,9 @@ class Search:
             self._trials = await race.finals(self._trials, lambda cost, later: self._afford(cost, self._worth, later))
         self.ledger.hold(0)
         confirm = Confirm(self.measurer, self.store, plan.claims, self._decisions, self.announce)
-        return await confirm.run(name_finalists(self._trials, plan.finalists, self._decisions), self._trials, stopped)
+        likeliest = race.likeliest(self._trials)
+        finalists = name_finalists(self._trials, plan.finalists, self._decisions, likeliest)
+        return await confirm.run(finalists, self._trials, stopped)
 
     async def _explore(self, race: Race) -> str:
         """Ask, race and tell until the candidates, the space or the search share of the budget end; return why."""

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from defender.confirm import Claims, Confirm
+from defender.bias import estimate
+from defender.confirm import Claims, Confirm, name_finalists
 from defender.decide import Floor
 from defender.errors import NothingFeasible
 from defender.plan import Panel
-from defender.records import Candidate, Decision
+from defender.records import Candidate, Decision, Trial
 from tests.scripted_world import IDENTITIES, Sitting, panel, sitting
 
 ORIGINAL = Candidate("You are a helpful assistant.", label="Original")
@@ -73,3 +74,18 @@ async def test_the_cost_that_is_told_is_the_most_it_may_take(tmp_path: Path) -> 
         await confirm.run((REFUSE, IGNORE), (), "")
         assert told == [at.engine.counted] == [claims.cost]
     assert claims.cost == 4 * PANEL.cells_per_candidate
+
+
+async def test_finalists_come_in_the_order_of_chance_where_one_is_told_and_keep_their_floors(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        await at.measurer.fill([EQUAL, IGNORE, REFUSE], PANEL)
+        trials = [
+            Trial(c, estimate(at.measurer.matrices(c, PANEL)), {"utility": miss}, misses={"utility": miss})
+            for c, miss in ((EQUAL, -1.0), (IGNORE, -1.0), (REFUSE, 9.0))
+        ]
+    said: list[Decision] = []
+    assert name_finalists(trials, 3, said.append) == (IGNORE, EQUAL)
+    assert said[0].reason == "rank 1 of 3 on search items"
+    told = (REFUSE.id, EQUAL.id)
+    assert name_finalists(trials, 3, said.append, told) == (EQUAL, IGNORE), "who was not told of comes after"
+    assert said[2].reason == "rank 1 of 3 on search items, by the chance of being as good as the best"

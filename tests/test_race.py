@@ -225,6 +225,23 @@ async def test_finals_that_cannot_be_paid_leave_everyone_where_they_were(tmp_pat
     assert course.said[-1].action == "unfinished"
 
 
+async def test_the_likeliest_are_those_that_stayed_and_who_misses_a_floor_comes_last(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        course = Course(at, shares=(0.2, 1.0))
+        trials = await course.run(REFUSE, EQUAL, IGNORE)
+        assert course.race.likeliest(trials) == (IGNORE.id, EQUAL.id, REFUSE.id)
+        gone = [trials[0], trials[1], replace(trials[2], dropped_at=0)]
+        assert course.race.likeliest(gone) == (EQUAL.id, REFUSE.id)
+        assert course.race.likeliest([]) == ()
+
+
+async def test_where_those_that_stayed_share_no_items_nobody_is_said_to_be_likelier(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        trials = await Course(at).run(EQUAL, IGNORE)
+        stranger = Trial(REFUSE, trials[1].estimate, {})
+        assert Course(at).race.likeliest([*trials[1:], stranger]) == ()
+
+
 async def test_a_trial_in_words_has_estimate_interval_and_floors(tmp_path: Path) -> None:
     async with sitting(tmp_path / "run.db") as at:
         (trial,) = await Course(at).run(IGNORE)
