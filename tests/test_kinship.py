@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from defender.kinship import LEAST, Lent, lend
 from defender.records import FloatArray
@@ -15,7 +16,7 @@ SIZES = np.linspace(1.0, 5.0, 24)
 Group = list[Sample]
 
 
-def group(scores: tuple[FloatArray, FloatArray], who: FloatArray | None = None) -> Group:
+def group(scores: tuple[FloatArray, FloatArray], who: NDArray[np.int64] | None = None) -> Group:
     """A candidate's samples; ``who`` reorders the identities."""
     names = tuple(f"identity-{row:02d}" for row in range(IDENTITIES))
     rows = slice(None) if who is None else who
