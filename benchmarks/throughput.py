@@ -36,7 +36,7 @@ from defender.plan import cells, request_for
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / "benchmarks" / "peers"
 CHECKPOINT = ROOT / "build" / "embedded-hf"
-ITEMS = 40
+ITEMS = 60
 IN_FLIGHT = 64
 BEST_OF = (64, 128, 256)
 NAMES = {"inspect": "Inspect AI", "lm_eval": "lm-evaluation-harness", "dspy": "dspy.Evaluate"}
