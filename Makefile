@@ -71,7 +71,7 @@ search: $(VENV)/.core  ## find a defense prompt with the embedded model (no GPU,
 	$(BIN)/defender search --space $(SPACE) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 test: lint  ## ruff, mypy and every test of seconds that needs no model server; PYTEST
-	$(BIN)/pytest -m "not vllm and not slow" --numprocesses=logical --maxprocesses=4 --dist=loadfile $(PYTEST)
+	$(BIN)/pytest -m "not vllm and not slow" --numprocesses=logical --maxprocesses=4 --dist=worksteal $(PYTEST)
 
 slow-test: $(VENV)/.dev  ## the tests that take minutes: runs killed, workers lost, databases restarted
 	$(BIN)/pytest -m "slow and not vllm" $(PYTEST)

@@ -216,6 +216,19 @@ class Mortal(Troubled):
         await self.start()
 
 
+class Companion(Troubled):
+    """Takes its time until the mortal one has died twice, so that the search does not end before."""
+
+    def __init__(self, answer: PlantedBias, mortal: Mortal) -> None:
+        super().__init__(answer, 0.0)
+        self._mortal = mortal
+
+    async def _play(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        if self._mortal.lives < 2:
+            await asyncio.sleep(0.05)
+        return await super()._play(request, body)
+
+
 async def test_while_a_server_of_two_keeps_dying_and_coming_back_a_search_ends_as_if_it_did_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,7 +239,7 @@ async def test_while_a_server_of_two_keeps_dying_and_coming_back_a_search_ends_a
     rough.mkdir()
     async with Troubled(world(config), 0.0) as steady:
         quiet = await search(config, calm, steady)
-    async with Troubled(world(config), 0.0) as steady, Mortal(world(config), 40) as mortal:
+    async with Mortal(world(config), 40) as mortal, Companion(world(config), mortal) as steady:
         loud = await search(config, rough, steady, mortal)
         arrived = len(steady.bodies) + len(mortal.bodies)
     assert mortal.lives >= 2

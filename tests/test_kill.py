@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from defender.errors import StoreError
 from defender.store import SqlStore
 from tests.test_cli import REPO, defender, needs_weights
@@ -62,6 +64,7 @@ def tokens(spend: Mapping[str, int]) -> int:
 
 
 @needs_weights
+@pytest.mark.slow
 def test_after_five_kills_the_search_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
     code, out, said = defender(*SEARCH, "--run", "whole", cwd=tmp_path)
     assert code == 0, said

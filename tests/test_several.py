@@ -151,6 +151,7 @@ async def test_a_joint_search_takes_the_finalist_that_suits_every_model(tmp_path
     assert conclude_several(read)[0] == lines
 
 
+@pytest.mark.slow
 async def test_a_joint_search_never_spends_more_than_one_budget(tmp_path: Path) -> None:
     async with server("m1") as other:
         asked = {"models": ["embedded", {"name": "m1", "base_url": other.base_url}], "search.joint": "worst"}

@@ -107,6 +107,7 @@ def test_no_program_passes_without_solving_the_task(sandbox: Sandbox, name: str)
     assert sandboxes_left() == []
 
 
+@pytest.mark.slow
 async def test_no_program_uses_up_the_machine_and_others_are_graded_meanwhile(sandbox: Sandbox) -> None:
     free = os.statvfs("/tmp").f_bfree
     flooding = [sandbox.check(program, TEST) for program in FLOODS.values()]
