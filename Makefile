@@ -20,6 +20,11 @@ CONSUMERS := build/consumers
 # What `make consumers-test` installs: programs that read our exports and come with too much for everybody's .venv.
 MLFLOW ?= mlflow==3.17.2
 PROMPTFOO ?= promptfoo@0.121.20
+# Where tests keep their runs: each is committed hundreds of times, and need not wait for the disk where memory is
+# plenty (and programs may be run there). Empty: pytest's own place.
+SCRATCH := $(shell ! grep -q ' /dev/shm .*noexec' /proc/mounts 2>/dev/null && [ -w /dev/shm ] \
+  && [ "$$(df -Pm /dev/shm | awk 'NR == 2 {print $$4}')" -ge 2000 ] && echo /dev/shm)
+QUICKLY = $(if $(SCRATCH),PYTEST_DEBUG_TEMPROOT=$(SCRATCH) )
 export VENV LIVE CHECKPOINT PYTHON VLLM_TORCH VLLM_PACKAGE CONSUMERS MLFLOW PROMPTFOO
 
 SHELL := bash
@@ -71,10 +76,10 @@ search: $(VENV)/.core  ## find a defense prompt with the embedded model (no GPU,
 	$(BIN)/defender search --space $(SPACE) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 test: lint  ## ruff, mypy and every test of seconds that needs no model server; PYTEST
-	$(BIN)/pytest -m "not vllm and not slow" --numprocesses=logical --maxprocesses=4 --dist=worksteal $(PYTEST)
+	$(QUICKLY)$(BIN)/pytest -m "not vllm and not slow" --numprocesses=logical --maxprocesses=4 --dist=worksteal $(PYTEST)
 
 slow-test: $(VENV)/.dev  ## the tests that take minutes: runs killed, workers lost, databases restarted
-	$(BIN)/pytest -m "slow and not vllm" $(PYTEST)
+	$(QUICKLY)$(BIN)/pytest -m "slow and not vllm" $(PYTEST)
 
 lint: $(VENV)/.dev  ## ruff and mypy only
 	$(BIN)/ruff check .
