@@ -221,7 +221,8 @@ def _race(search: SearchConfig) -> str:
     if not search.finals:
         return said
     return (
-        f"{said}; through the last {len(search.finals)} blocks go the likeliest to be the best, as few as leave out "
+        f"{said}; through the last {len(search.finals)} blocks go the likeliest to be the best (where noise is large, "
+        "by what the candidates have in common too), as few as leave out "
         f"everyone within {search.margin:g} of it with a chance of at most {100 * search.alpha:g} % in all, dropping "
         "included"
     )
