@@ -285,4 +285,5 @@ class SpeedConfig(Section):
     both need ``store``."""
     in_flight: int = Field(0, ge=0)
     """The most requests open at once, at each server; 0 for 256. How many are is found while asking: a server gets
-    more as long as that brings more answers a second, and less when it pushes back."""
+    more as long as that brings more answers a second, and less when it pushes back. A worker elsewhere takes up
+    to twice as many from the run's queue, so that the next are paid for when a place at its server is free."""
