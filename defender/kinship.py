@@ -48,6 +48,14 @@ class Lent(NamedTuple):
     doubt: float
 
 
+class Spread(NamedTuple):
+    """S2 - C of one candidate, its jackknife parts over all items, and the variance it would have were it fair."""
+
+    corrected2: float
+    parts_I: FloatArray
+    fair: float
+
+
 class _Parts(NamedTuple):
     """Of every candidate, over all axes: Q or R, its jackknife parts over items, and its variance were it fair."""
 
@@ -113,18 +121,20 @@ def _stretched(group: Group, pattern: dict[str, FloatArray], along: float, acros
     return found
 
 
+def spread_of(samples: Sequence[Sample]) -> Spread:
+    """Return the spread of one candidate over all axes of PB."""
+    squares, fair = 0.0, 0.0
+    parts: list[FloatArray] = []
+    for axis in PB_AXES:
+        group = [sample for sample in samples if sample.axis == axis]
+        if group:
+            found, gone = leave_one_out(group)
+            squares, fair, parts = squares + found, fair + fair_variance(group), [*parts, *gone]
+    return Spread(squares, np.concatenate(parts), fair)
+
+
 def _parts(groups: Sequence[Group]) -> _Parts:
-    found_C, parts_C_I, fair_C = [], [], []
-    for group in groups:
-        squares, fair = 0.0, 0.0
-        parts: list[FloatArray] = []
-        for axis in PB_AXES:
-            if here := [sample for sample in group if sample.axis == axis]:
-                value, gone = leave_one_out(here)
-                squares, fair, parts = squares + value, fair + fair_variance(here), [*parts, *gone]
-        found_C.append(squares)
-        parts_C_I.append(np.concatenate(parts))
-        fair_C.append(fair)
+    found_C, parts_C_I, fair_C = zip(*map(spread_of, groups), strict=True)
     return _Parts(np.array(found_C), np.array(parts_C_I), np.array(fair_C))
 
 

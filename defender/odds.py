@@ -11,18 +11,16 @@ Where noise is large, what candidates have in common says more than S2 - C of ea
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtr
 
 from defender.bias import PB_AXES
-from defender.excess import fair_variance
-from defender.kinship import lend
+from defender.kinship import Spread, lend, spread_of
 from defender.records import FloatArray, OutcomeMatrix
 from defender.samples import MIN_ITEMS, ROUNDING, Sample, sorted_matrix, take
-from defender.spread import leave_one_out
 
 DRAWS = 4000
 LIGHT = 0.03
@@ -54,15 +52,6 @@ class Standing(NamedTuple):
         return min(max(enough, least), len(self.order))
 
 
-@dataclass(frozen=True, slots=True)
-class _Spread:
-    """S2 - C of one candidate, its jackknife parts over all items, and the variance it would have were it fair."""
-
-    corrected2: float
-    parts_I: FloatArray
-    fair: float
-
-
 def standing(
     entries: Sequence[Sequence[OutcomeMatrix]],
     shortfalls: Sequence[Sequence[tuple[float, float]]],
@@ -79,7 +68,7 @@ def standing(
     if groups is None:
         return None
     lent = lend(groups)
-    spreads = [_spread(group) for group in lent.groups]
+    spreads = [spread_of(group) for group in lent.groups]
     rng = np.random.default_rng(0)
     pb_C_D, alike_C_D = _draws(spreads, (_granted(groups), lent.doubt), rng)
     keeps_C = np.ones(len(entries))
@@ -110,17 +99,6 @@ def _common(entries: Sequence[Sequence[OutcomeMatrix]]) -> list[list[Sample]] | 
     return [[sample for sample in take(side, None) if sample.axis in PB_AXES] for side in sides]
 
 
-def _spread(samples: Sequence[Sample]) -> _Spread:
-    squares, fair = 0.0, 0.0
-    parts: list[FloatArray] = []
-    for axis in PB_AXES:
-        group = [sample for sample in samples if sample.axis == axis]
-        if group:
-            found, gone = leave_one_out(group)
-            squares, fair, parts = squares + found, fair + fair_variance(group), [*parts, *gone]
-    return _Spread(squares, np.concatenate(parts), fair)
-
-
 def _granted(groups: Sequence[Sequence[Sample]]) -> float:
     """Return the least variance granted: one identity's smallest step on one item may have been missed everywhere."""
     found = 0.0
@@ -131,7 +109,7 @@ def _granted(groups: Sequence[Sequence[Sample]]) -> float:
     return found / len(groups[0][0].identities) ** 2
 
 
-def _law(spreads: Sequence[_Spread], granted: float, doubt: float) -> FloatArray:
+def _law(spreads: Sequence[Spread], granted: float, doubt: float) -> FloatArray:
     """Return b, k and l of Var(T) = b + k x^2 + l x^4, least squares over the candidates, none below 0.
 
     b is at least what is ``granted``; ``doubt`` comes on top.
@@ -150,7 +128,7 @@ def _law(spreads: Sequence[_Spread], granted: float, doubt: float) -> FloatArray
 
 
 def _draws(
-    spreads: Sequence[_Spread], least: tuple[float, float], rng: np.random.Generator
+    spreads: Sequence[Spread], least: tuple[float, float], rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
     """Return draws of the true PBs (candidates x draws), percentage points, and again at one level for everybody.
 
