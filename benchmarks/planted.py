@@ -3,7 +3,8 @@
 One utility and one safety benchmark, 31 identities. A cell is a coin: the item's difficulty plus what the candidate
 does to that identity on that axis, in points, so true PB is exact. Effects are heavy-tailed over identities; a
 candidate scales them, axis by axis, and adds some of its own. PBs lie as those of random prompts on the embedded model
-do (``LANDSCAPE``); a few candidates look fair because they refuse everyone.
+do (``LANDSCAPE``); a few candidates look fair because they refuse everyone. Worlds of another ``Pattern`` are what a
+sceptic asks for: nothing there is as the race would like it.
 """
 
 from __future__ import annotations
@@ -46,22 +47,52 @@ PROMPTS = tuple(
 PLACE = {prompt.id: number for number, prompt in enumerate(PROMPTS)}
 
 Null = Literal["", "same effects", "other identities"]
+Pattern = Literal["shared", "unrelated", "strangers", "one identity", "one each", "interaction", "floors"]
+"""How candidates treat identities, beside one another.
+
+shared: they scale one pattern. unrelated: everyone has a pattern of its own. strangers: every other one has, the rest
+share. one identity: the same one takes all of it; one each: everyone hits one of its own. interaction: identities also
+differ item by item, +-``ITEMWISE`` points for all candidates and as many again for each alone. floors: every honest one
+costs utility, up to 0.5 points short of the floor, and a third of all are fairer only because they lie 1 to 4 beyond.
+"""
+ITEMWISE = 15.0
+EASE = (25.0, 75.0)
+"""Chances of success, percent, of items."""
+BREAKERS = 16
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A family of worlds: the share of cells that draw alone, and how candidates are equal, if they are."""
+    """A family of worlds: the share of cells that draw alone, how candidates are equal, if they are, and how not."""
 
     name: str
     alone: float
     null: Null = ""
+    pattern: Pattern = "shared"
+
+    @property
+    def itemwise(self) -> float:
+        """Points by which identities differ from item to item."""
+        return ITEMWISE if self.pattern == "interaction" else 0.0
 
 
+PATTERNS: dict[str, Pattern] = {
+    "unrelated patterns": "unrelated",
+    "half are strangers": "strangers",
+    "one identity alone": "one identity",
+    "one identity each": "one each",
+    "item x identity": "interaction",
+    "costs near the floor": "floors",
+}
 KINDS = (Kind("one draw an item", 0.0), Kind("a tenth alone", 0.1), Kind("own draws", 1.0))
 NULLS = (
     Kind("same effects, a tenth alone", 0.1, "same effects"),
     Kind("same effects, own draws", 1.0, "same effects"),
     Kind("other identities, one draw an item", 0.0, "other identities"),
+)
+
+ODD = tuple(
+    Kind(f"{name}, {draws.name}", draws.alone, pattern=pattern) for name, pattern in PATTERNS.items() for draws in KINDS
 )
 
 
@@ -93,20 +124,31 @@ class World:
             effect_C_A_U = np.array([hit_A_U, *others[1:]])
         if not kind.null:
             pb_C[-TEMPTING:] = 0.5
-        self.effect_C_A_U = effect_C_A_U * (pb_C / np.sqrt(effect_C_A_U.var(axis=2).sum(axis=1)))[:, None, None]
         self.shift_C_A = rng.normal(size=(CANDIDATES, 2)) * (0.0 if kind.null else 1.0)
         self.shift_C_A[0] = 0.0
         if not kind.null:
             self.shift_C_A[-TEMPTING:, 0] = -15.0
-        self.pb_C = np.sqrt(self.effect_C_A_U.var(axis=2).sum(axis=1))
-        self.keeps_C: NDArray[np.bool_] = np.array((self.shift_C_A >= -ALLOWED).all(axis=1))
+        more = np.random.default_rng([2407, seed])
+        effect_C_A_U = _odd(kind.pattern, effect_C_A_U, more)
+        if kind.pattern == "floors":
+            self.shift_C_A[1:-TEMPTING, 0] = more.uniform(0.5 - ALLOWED, 0.0, CANDIDATES - TEMPTING - 1)
+            tempted = slice(-TEMPTING - BREAKERS, -TEMPTING)
+            pb_C[tempted] = more.uniform(0.4, 1.4, BREAKERS)
+            self.shift_C_A[tempted] = 0.0
+            axis = more.integers(2, size=BREAKERS)
+            self.shift_C_A[tempted][np.arange(BREAKERS), axis] = -ALLOWED - more.uniform(1.0, 4.0, BREAKERS)
+        self.effect_C_A_U = effect_C_A_U * (pb_C / np.sqrt(effect_C_A_U.var(axis=2).sum(axis=1)))[:, None, None]
+        mean_C_A_U = _mean(self.shift_C_A[:, :, None] + self.effect_C_A_U, kind.itemwise)
+        self.pb_C = np.sqrt(mean_C_A_U.var(axis=2).sum(axis=1))
+        costs_C_A = mean_C_A_U[0].mean(axis=1) - mean_C_A_U.mean(axis=2)
+        self.keeps_C: NDArray[np.bool_] = np.array((costs_C_A <= ALLOWED + 1e-9).all(axis=1))
         self.best = float(self.pb_C[self.keeps_C].min())
         self.near_C: NDArray[np.bool_] = self.keeps_C & (self.pb_C <= self.best + NEAR)
 
     def cells(self, candidate: int, axis: int, asked: Asked) -> FloatArray:
         """Return scores (identities x items, 0 or 100) of the first items of a stage."""
         items, names = asked.items, [self.seed, axis, asked.stage]
-        base_I = np.random.default_rng(names).uniform(25.0, 75.0, MOST)[:items]
+        base_I = np.random.default_rng(names).uniform(*EASE, MOST)[:items]
         draw_I = 100.0 * np.random.default_rng([*names, asked.repeat]).random(MOST)[:items]
         draw_U_I = np.broadcast_to(draw_I, (len(NAMES), items))
         share = self.kind.alone if asked.alone is None else asked.alone
@@ -115,6 +157,9 @@ class World:
             both = private.random((MOST, 2, len(NAMES)))[:items]
             draw_U_I = np.where(share > both[:, 0].T, 100.0 * both[:, 1].T, draw_U_I)
         chance_U_I = base_I + self.shift_C_A[candidate, axis] + self.effect_C_A_U[candidate, axis][:, None]
+        for whose in ([], [candidate]) if self.kind.itemwise else ():
+            sign_I_U = np.random.default_rng([*names, 7, *whose]).choice((-1.0, 1.0), (MOST, len(NAMES)))
+            chance_U_I = chance_U_I + self.kind.itemwise * sign_I_U[:items].T
         return np.where(draw_U_I < chance_U_I, 100.0, 0.0)
 
     def paper_pick(self, alone: float) -> int:
@@ -135,6 +180,32 @@ def _heavy(rng: np.random.Generator) -> FloatArray:
     for row in hit_A_U:
         row[rng.permutation(len(NAMES))[:7]] += rng.uniform(1.0, 1.5, 7)
     return np.asarray(hit_A_U.mean(axis=1, keepdims=True) - hit_A_U)
+
+
+def _odd(pattern: Pattern, effect_C_A_U: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Return effects of a pattern, of any size; the undefended prompt comes first."""
+    found = effect_C_A_U.copy()
+    own = {"unrelated": CANDIDATES - 1, "strangers": CANDIDATES // 2}.get(pattern, 0)
+    for place in 1 + rng.permutation(CANDIDATES - 1)[:own]:
+        found[place] = np.exp(rng.normal(0.0, 0.3, (2, 1))) * _heavy(rng)
+    if pattern in ("one identity", "one each"):
+        victim_C = rng.integers(len(NAMES), size=CANDIDATES)
+        alone_C_U = np.eye(len(NAMES))[victim_C if pattern == "one each" else victim_C[[0] * CANDIDATES]]
+        found = -np.exp(rng.normal(0.0, 0.3, (CANDIDATES, 2, 1))) * (alone_C_U - 1.0 / len(NAMES))[:, None, :]
+    return np.asarray(found)
+
+
+def _mean(shift: FloatArray, itemwise: float) -> FloatArray:
+    """Return the mean chance, percent, over items of every ease, where nobody's chance leaves 0 to 100."""
+    steps = (-2.0 * itemwise, 0.0, 0.0, 2.0 * itemwise)
+    mean = sum(_area(EASE[1] + shift + step) - _area(EASE[0] + shift + step) for step in steps)
+    return np.asarray(mean / len(steps) / (EASE[1] - EASE[0]))
+
+
+def _area(chance: FloatArray) -> FloatArray:
+    """Return the integral of what a chance counts, from none up to ``chance``."""
+    kept = np.clip(chance, 0.0, 100.0)
+    return np.asarray(kept**2 / 2.0 + 100.0 * np.maximum(chance - 100.0, 0.0))
 
 
 class Drawn(Measurer):

@@ -6,7 +6,10 @@ fixes the answer; "a tenth alone": a tenth of the cells draw for themselves; "ow
 Search, Race, Confirm and every estimate, test and rule are the real ones with the shipped settings; candidates come
 from a list. Only the Measurer is replaced: cells are drawn with numpy, since asking an engine would take hours.
 
-    python benchmarks/race.py [SEEDS, default 20] [ITEMS a benchmark, default 192]
+    python benchmarks/race.py [SEEDS or FIRST-LAST, default 20] [ITEMS a benchmark, default 192] [odd]
+
+``odd`` prints what a sceptic asks for instead: worlds of every other ``Pattern`` (``planted``); a word that is in a
+pattern's name prints that one.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from planted import (
     NAMES,
     NEAR,
     NULLS,
+    ODD,
     ORIGINAL,
     PAPER,
     PEOPLE,
@@ -209,15 +213,19 @@ def raw_gain(world: World, items: int) -> float:
 
 
 def main() -> None:
-    seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    first, _, last = (sys.argv[1] if len(sys.argv) > 1 else "20").rpartition("-")
+    seeds = range(int(first), int(last) + 1) if first else range(int(last))
     items = int(sys.argv[2]) if len(sys.argv) > 2 else 192
+    odd = " ".join(sys.argv[3:])
     rules = SearchConfig()
     print(
         f"{len(seeds)} seeds, {CANDIDATES} candidates, {items} search items a benchmark in blocks {rules.blocks}, "
         f"finals {rules.finals}, alpha {rules.alpha}, margin {rules.margin}; confirm on {CONFIRM} items a benchmark"
     )
-    for kind in KINDS:
+    for kind in KINDS if not odd else [kind for kind in ODD if odd == "odd" or odd in kind.name]:
         planted(kind, seeds, items)
+    if odd:
+        return
     print(f"\n(c) all candidates equal, PB {ORIGINAL} each:")
     false, raw, runs = (sum(column) for column in zip(*[empty(kind, seeds, items) for kind in NULLS], strict=True))
     print(f"  together: improvement claimed in {false} of {runs} runs; by PB_raw alone in {raw} of {runs}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,10 +173,18 @@ def build_recorded(folder: RunFolder, space: Space, warn: Callable[[str], None])
 
 
 def build_prompts(config: RunConfig) -> tuple[Candidate, ...]:
-    """Return the prompts a ``measure`` is about: files where given, else the space's seeds."""
+    """Return the prompts a ``measure`` is about: files where given, else the space's seeds.
+
+    Files whose prompts would be called the same are told apart by their paths.
+    """
     if not config.prompts:
         return build_space(config).seed_candidates()
-    return tuple(read_artefact(Path(name)) for name in config.prompts)
+    found = {name: read_artefact(Path(name)) for name in config.prompts}
+    called = Counter(prompt.name for prompt in found.values())
+    return tuple(
+        replace(prompt, label=str(Path(name).with_suffix(""))) if called[prompt.name] > 1 else prompt
+        for name, prompt in found.items()
+    )
 
 
 @dataclass(frozen=True)

@@ -103,13 +103,14 @@ class Guess:
     Attributes:
         pb: prompt -> assumed PB, points; it is split evenly between the axes that are measured.
         benchmarks: benchmark -> (axis, assumed mean in percent); pools: benchmark -> items there are.
-        identities: U.
+        identities: U. ``repeats``: times each cell is asked.
     """
 
     pb: Mapping[str, float]
     benchmarks: Mapping[str, tuple[Axis, float]]
     pools: Mapping[str, int]
     identities: int
+    repeats: int = 1
 
     @property
     def squares(self) -> Mapping[str, float]:
@@ -118,7 +119,7 @@ class Guess:
 
     def draw(self, rng: np.random.Generator, items: int) -> Mapping[str, Matrices]:
         """Draw each cell for itself: the cautious case, in which pairing buys nothing."""
-        axes = {axis for axis, _ in self.benchmarks.values()}
+        axes = sorted({axis for axis, _ in self.benchmarks.values()})  # a set's order is another in every process
         drawn: dict[str, list[OutcomeMatrix]] = {name: [] for name in self.pb}
         pattern_U = {axis: _standard(rng.normal(size=self.identities)) for axis in axes}
         who = tuple(f"{row:03d}" for row in range(self.identities))
@@ -127,7 +128,8 @@ class Guess:
             chance_I = rng.beta(2.0 * share, 2.0 * (1.0 - share), size)
             for name, pb in self.pb.items():
                 effect_U = pattern_U[axis] * pb / np.sqrt(len(axes)) / 100.0
-                score_U_I = np.where(rng.random((self.identities, size)) < chance_I + effect_U[:, None], 100.0, 0.0)
+                hit_R_U_I = rng.random((self.repeats, self.identities, size)) < chance_I + effect_U[:, None]
+                score_U_I = 100.0 * hit_R_U_I.mean(axis=0)
                 blank = OutcomeMatrix(benchmark, axis, who, (), score_U_I, np.ones_like(score_U_I, dtype=np.int64))
                 drawn[name].append(_matrix(blank, score_U_I))
         return {name: tuple(found) for name, found in drawn.items()}

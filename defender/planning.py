@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +43,7 @@ class Wishes:
     """What the user wants to know, and what it may cost.
 
     Attributes:
-        within: PB to within this many points (half a 95 % interval), or None.
+        within: PB to within this many points (half a 95 % interval), above 0, or None.
         tell: pairs of prompts to tell apart; empty compares each with the first.
         max_requests: a budget to judge, or None.
         rate: requests a second the server answers, or None for the pilot's.
@@ -55,6 +56,12 @@ class Wishes:
     rate: float | None = None
     usd_in: float | None = None
     usd_out: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.within is not None and not 0.0 < self.within < math.inf:
+            raise ConfigError(f"--within: expected points above 0, for example 0.5, got {self.within:g}")
+        if self.max_requests is not None and self.max_requests < 1:
+            raise ConfigError(f"--max-requests: expected 1 or more, got {self.max_requests}")
 
 
 @dataclass(frozen=True)
@@ -127,7 +134,7 @@ def forecast(prepared: Prepared, wishes: Wishes, pilot: Results | None = None) -
     pools = {name: len(items) for name, items in panel.items.items()}
     names = tuple(prompt.name for prompt in prompts)
     pairs = _pairs(names, wishes.tell)
-    basis, words = _pilot(pilot, prompts, pools) if pilot else _guess(prepared, names, pools)
+    basis, words = _pilot(pilot, prompts, panel) if pilot else _guess(prepared, names, panel)
     price = _price(prepared, panel, prompts, wishes, pilot)
     looks = tuple(outlook(basis, size, pairs) for size in sizes(max(pools.values())))
 
@@ -174,35 +181,50 @@ def _pairs(names: Sequence[str], tell: Sequence[Pair]) -> tuple[Pair, ...]:
     return tuple(tell) or tuple((name, names[0]) for name in names[1:])
 
 
-def _pilot(pilot: Results, prompts: Sequence[Candidate], pools: Mapping[str, int]) -> tuple[Basis, str]:
+def _pilot(pilot: Results, prompts: Sequence[Candidate], panel: Panel) -> tuple[Basis, str]:
     """Take the stage of the pilot that holds all the prompts, the one with most items."""
+    pools = {name: len(items) for name, items in panel.items.items()}
+    who = sorted(identity.key for identity in panel.identities)
     fitting = [
         stage
         for stage in pilot.stages.values()
-        if all(prompt.id in stage.matrices for prompt in prompts) and set(stage.items) == set(pools)
+        if all(prompt.id in stage.matrices for prompt in prompts)
+        and set(stage.items) == set(pools)
+        and all(sorted(one.identities) == who for prompt in prompts for one in stage.matrices[prompt.id])
     ]
     if not fitting:
         held = "; ".join(
-            f"{stage.name}: {', '.join(stage.items)} for {', '.join(pilot.candidates[c].name for c in stage.matrices)}"
+            f"{stage.name}: {', '.join(stage.items)} for {', '.join(pilot.candidates[c].name for c in stage.matrices)} "
+            f"as {', '.join(sorted({str(len(m.identities)) for found in stage.matrices.values() for m in found}))} "
+            "identities"
             for stage in pilot.stages.values()
         )
         raise ConfigError(
-            f"the pilot {pilot.folder.path} did not measure every prompt of this plan on {', '.join(pools)} "
-            f"(it holds {held}); run 'defender measure --items 40' with the same prompts and benchmarks"
+            f"the pilot {pilot.folder.path} did not measure every prompt of this plan on {', '.join(pools)} as its "
+            f"{len(who)} identities (it holds {held}); run 'defender measure --items 40' with the same prompts, "
+            "benchmarks and identities"
         )
     stage = max(fitting, key=lambda stage: sum(stage.items.values()))
+    repeats = max(int(one.repeats_U_I.max()) for prompt in prompts for one in stage.matrices[prompt.id])
+    if repeats != panel.repeats:
+        raise ConfigError(
+            f"the pilot {pilot.folder.path} asked every question {repeats} times a cell, this plan {panel.repeats}: "
+            f"one does not say how noisy the other is; give --repeats {repeats}, or measure a pilot with --repeats "
+            f"{panel.repeats}"
+        )
     basis = Pilot({prompt.name: stage.matrices[prompt.id] for prompt in prompts}, pools)
     sizes_told = ", ".join(f"{name} {count}" for name, count in stage.items.items())
     return basis, f"the pilot {pilot.folder.name}, its own variances ({stage.name} stage: {sizes_told} items)"
 
 
-def _guess(prepared: Prepared, names: Sequence[str], pools: Mapping[str, int]) -> tuple[Basis, str]:
+def _guess(prepared: Prepared, names: Sequence[str], panel: Panel) -> tuple[Basis, str]:
     figures = prepared.space.figures if prepared.space else {}
     pb = {name: figures.get(name, GUESSED_PB) for name in names}
     axes = {name: (one.axis, GUESSED_MEANS[one.axis]) for name, one in prepared.benchmarks.items()}
     counted = {name: told for name, told in axes.items() if told[0] != "over_refusal"}
     told = ", ".join(f"{name} {value:g}" for name, value in pb.items())
-    return Guess(pb, counted, pools, len(prepared.identities)), (
+    pools = {name: len(items) for name, items in panel.items.items()}
+    return Guess(pb, counted, pools, len(panel.identities), panel.repeats), (
         f"a guess: PB {told}; utility {GUESSED_MEANS['utility']:g} %, safety {GUESSED_MEANS['safety']:g} %, "
         "every answer drawn for itself. A pilot knows better: defender measure --items 40, then --pilot RUN"
     )

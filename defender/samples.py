@@ -87,7 +87,7 @@ def take(matrices: Sequence[OutcomeMatrix], weights: Mapping[str, float] | None)
     """Return the complete items of each (sorted) matrix in benchmark order, weights summing to 1 within an axis.
 
     Raises:
-        IncompleteMatrix: identities differ, or fewer than ``MIN_ITEMS`` items are complete.
+        IncompleteMatrix: identities differ, there are none, or fewer than ``MIN_ITEMS`` items are complete.
         ConfigError: a benchmark twice, or a weight missing or not positive.
     """
     matrices = sorted(matrices, key=lambda matrix: matrix.benchmark)
@@ -98,9 +98,11 @@ def take(matrices: Sequence[OutcomeMatrix], weights: Mapping[str, float] | None)
         raise IncompleteMatrix(
             f"expected the same identities everywhere, got {_who(matrices)}; measure all with one list"
         )
+    if matrices and not matrices[0].identities:
+        raise IncompleteMatrix("expected scores of at least one identity, got none; add identities")
     raw = [1.0 if weights is None else weights.get(name, 0.0) for name in names]
-    if not all(weight > 0.0 for weight in raw):
-        raise ConfigError(f"weights: expected a positive number for each of {', '.join(names)}, got {weights}")
+    if not (all(weight > 0.0 for weight in raw) and np.isfinite(sum(raw))):
+        raise ConfigError(f"weights: expected a positive, finite number for each of {', '.join(names)}, got {weights}")
     total = {matrix.axis: 0.0 for matrix in matrices}
     for matrix, weight in zip(matrices, raw, strict=True):
         total[matrix.axis] += weight

@@ -224,6 +224,10 @@ def test_matrices_that_do_not_belong_together_are_refused() -> None:
         estimate([replace(full, axis="over_refusal")])
     with pytest.raises(ConfigError, match="weights"):
         estimate([full], weights={"mlmu": 1.0})
+    with pytest.raises(ConfigError, match="finite"):
+        estimate([full], weights={"mmlu": float("inf")})
+    with pytest.raises(IncompleteMatrix, match="at least one identity"):
+        estimate([matrix(np.zeros((0, 5)))])
     with pytest.raises(ValueError, match="percent"):
         estimate([matrix(np.full((3, 5), 101.0))])
     with pytest.raises(ValueError, match="shape"):

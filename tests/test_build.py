@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from defender.build import build_proposer, build_space, prepare, space_path
+from defender.build import build_prompts, build_proposer, build_space, prepare, space_path
 from defender.catalogue import build_benchmarks
 from defender.config import RunConfig
 from defender.decide import Floor
@@ -39,6 +39,16 @@ def test_a_shipped_space_is_found_by_its_bare_name() -> None:
     for name in ("clauses", "paper"):
         assert space_path(name).is_file()
         assert space_path(name).name == f"{name}.yaml"
+
+
+def test_prompt_files_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("one/kind.txt", "two/kind.txt", "fair.txt")]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"Be {file.parent.name}.")
+    given = [*map(str, files), str(files[2])]
+    found = build_prompts(RunConfig.model_validate({"command": "measure", "prompts": given}))
+    assert [prompt.name for prompt in found] == [str(tmp_path / "one/kind"), str(tmp_path / "two/kind"), "fair"]
 
 
 def test_a_path_stays_what_it_is() -> None:

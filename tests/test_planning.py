@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,6 +88,51 @@ def test_a_pilot_of_another_prompt_is_refused(folder: Path) -> None:
     lacking = replace(stage, matrices=dict(list(stage.matrices.items())[:1]))
     with pytest.raises(ConfigError, match="did not measure every prompt"):
         forecast(prepare(settings(folder, command="search")), Wishes(), replace(pilot, stages={"measure": lacking}))
+
+
+def test_a_pilot_of_other_identities_is_refused(folder: Path) -> None:
+    (folder / "two.yaml").write_text("identities: {People: [a man, a woman]}\n")
+    run = measured(settings(folder, command="measure", identities=str(folder / "two.yaml")), folder / "pair")
+    with pytest.raises(ConfigError, match=r"as its 6 identities \(it holds .* as 2 identities"):
+        forecast(prepare(settings(folder, command="search")), Wishes(), read_results(run))
+
+
+def test_a_pilot_of_other_repeats_is_refused_as_its_noise_is_another(folder: Path) -> None:
+    run = measured(settings(folder, command="measure", measure={"items": 4, "repeats": 2}), folder / "twice")
+    with pytest.raises(ConfigError, match=r"2 times a cell, this plan 1: .* give --repeats 2"):
+        forecast(prepare(settings(folder, command="search")), Wishes(), read_results(run))
+    plan = forecast(prepare(settings(folder, command="search", measure={"repeats": 2})), Wishes(), read_results(run))
+    assert "its own variances" in plan.basis
+
+
+def test_repeats_that_are_paid_for_narrow_the_interval_where_answers_are_drawn(folder: Path, guessed: Forecast) -> None:
+    thrice = forecast(prepare(settings(folder, command="search", measure={"repeats": 3})), Wishes())
+    assert thrice.looks[-1].widest < 0.8 * guessed.looks[-1].widest
+
+
+@pytest.mark.parametrize("within", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_width_that_nobody_can_mean_is_refused(within: float) -> None:
+    with pytest.raises(ConfigError, match="expected points above 0"):
+        Wishes(within=within)
+
+
+def test_a_budget_of_no_request_is_refused_and_not_taken_for_none(tmp_path: Path) -> None:
+    code, _, complaint = defender("plan", "--max-requests", "0", cwd=tmp_path)
+    assert (code, "expected 1 or more, got 0" in complaint) == (2, True)
+
+
+def test_every_process_foretells_the_same(tmp_path: Path) -> None:
+    program = (
+        "from defender.forecast import *; import sys\n"
+        "guess = Guess({'a': 2.0}, {'u': ('utility', 60.0), 's': ('safety', 90.0)}, {'u': 20, 's': 20}, 5)\n"
+        "print(outlook(guess, 20))"
+    )
+    told = {
+        subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True,
+                       check=True).stdout
+        for seed in ("1", "2", "3", "4")
+    }  # fmt: skip
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("text", ["D4", "D4:", ":D3", ""])

@@ -63,6 +63,7 @@ def plan(
         "data": data, **judge_of(judge, judge_model, judge_base_url), "measure.repeats": repeats,
         "prompts": [str(path) for path in prompt] if prompt else None,
     })  # fmt: skip
-    wishes = Wishes(within, pairs_of(tell or ()), max_requests or settings.budget.max_requests, rate, usd_in, usd_out)
+    limit = settings.budget.max_requests if max_requests is None else max_requests
+    wishes = Wishes(within, pairs_of(tell or ()), limit, rate, usd_in, usd_out)
     found = forecast(prepare(settings), wishes, read_results(load_run(runs, pilot)) if pilot else None)
     say(lines(found), document(found), json)
