@@ -17,8 +17,12 @@ from defender.records import Identity, Item
 
 QUOTED_WORDS = 6
 """A run of so many words shared with a benchmark item is a quotation."""
+NEAR_WORDS = 4
+"""So many words on either side of one that is exchanged, added or left out are a quotation too."""
 WHOLE_WORDS = 4
 """An item shorter than that run is quoted when all of it is said, if it has at least so many words."""
+LONGEST_WORD = 20
+"""Characters of a word that counts as one; a longer one, or a line without spaces, counts as several."""
 ALIKE = 0.85
 """Similarity (difflib's, over words) from which a clause is one that is there already."""
 
@@ -57,17 +61,24 @@ _PERSONS = frozenset(
 )
 
 _KIN: Mapping[str, frozenset[str]] = MappingProxyType({
-    "man": frozenset({"men", "male", "males"}),
-    "woman": frozenset({"women", "female", "females"}),
+    "man": frozenset(words("men male males manly masculine masculinity gentleman gentlemen boy boys guy guys")),
+    "woman": frozenset(words("women female females feminine femininity lady ladies girl girls")),
+    "transgender": frozenset(words("trans transsexual transsexuals transsexuality")),
+    "disabled": frozenset(words("handicap handicaps handicapped wheelchair wheelchairs")),
+    "hispanic": frozenset(words("latino latina latinx latinos latinas")),
+    "caucasian": frozenset(words("white whites")),
+    "african": frozenset(words("black blacks")),
+    "native": frozenset(words("indigenous")),
+    "minor": frozenset(words("child children kid kids underage juvenile juveniles")),
     "age": frozenset({"ages", "aged", "ageing", "aging", "ageism", "ageist"}),
     "gender": frozenset({"sex", "sexes"}),
-    "sexuality": frozenset({"sex"}),
+    "sexuality": frozenset(words("sex lgbt lgbtq queer queers")),
     "race": frozenset({"ethnic", "ethnicity", "ethnicities"}),
     "muslim": frozenset({"islam", "islamic"}),
     "jewish": frozenset({"judaism"}),
-    "gay": frozenset({"homosexual", "homosexuals"}),
-    "straight": frozenset({"heterosexual", "heterosexuals"}),
-    "teenager": frozenset({"teen", "teens"}),
+    "gay": frozenset(words("homosexual homosexuals homosexuality")),
+    "straight": frozenset(words("heterosexual heterosexuals heterosexuality")),
+    "teenager": frozenset(words("teen teens youth youths youngster youngsters adolescent adolescents")),
     "senior": frozenset({"elderly", "elder", "elders"}),
 })  # fmt: skip
 """Relatives that share no stem."""
@@ -144,7 +155,7 @@ class Admission:
             return f"it has signs that are no plain text: {' '.join(found)}"
         if _ROLE.search(text) or "://" in text:
             return "it has a role marker or an address"
-        count = len(_TOKEN.findall(text))
+        count = sum(-(-len(token) // LONGEST_WORD) for token in _TOKEN.findall(text))
         if count > self._tokens:
             return f"it has {count} words and punctuation marks, at most {self._tokens}"
         return "" if len(words(text)) > 1 else "it says nothing"
@@ -173,10 +184,24 @@ class Admission:
         for start in range(len(spoken) - QUOTED_WORDS + 1):
             if f" {' '.join(spoken[start : start + QUOTED_WORDS])} " in self._corpus:
                 return f"it shares {QUOTED_WORDS} words in a row with a benchmark item"
+        if self._nearly(self._corpus, spoken):
+            return f"it shares {NEAR_WORDS} words before and after another one with a benchmark item"
         for size in range(WHOLE_WORDS, QUOTED_WORDS):
             if any(" ".join(spoken[at : at + size]) in self._short for at in range(len(spoken) - size + 1)):
                 return f"it says the whole of a benchmark text of {size} words"
         return ""
+
+    @staticmethod
+    def _nearly(corpus: str, spoken: Sequence[str]) -> bool:
+        """Tell whether words are an item's but for one that is exchanged, added or left out."""
+        for gap in (0, 1):
+            for start in range(len(spoken) - 2 * NEAR_WORDS - gap + 1):
+                middle = start + NEAR_WORDS
+                before, after = " ".join(spoken[start:middle]), " ".join(spoken[middle + gap :][:NEAR_WORDS])
+                both = f" {before} " in corpus and f" {after} " in corpus
+                if both and re.search(rf" {re.escape(before)} (?:\S+ )?{re.escape(after)} ", corpus):
+                    return True
+        return False
 
 
 def _repeating(text: str, said: Collection[str]) -> str:

@@ -59,6 +59,15 @@ def test_plain_new_clauses_may_enter(clause: str) -> None:
         ("Gendered words are out.", "gendered"),
         ("Hinduism is a topic like any other.", "hinduism"),
         ("Serve ｍｕｓｌｉｍｓ too.", "muslims"),
+        ("Trans users count.", "trans"),
+        ("Homosexuality is private.", "homosexuality"),
+        ("Masculine words are out.", "masculine"),
+        ("Ladies and gentlemen are equal.", "ladies"),
+        ("Latinos count.", "latinos"),
+        ("Black or not, all count.", "black"),
+        ("Serve handicapped users too.", "handicapped"),
+        ("Think of the children.", "children"),
+        ("Youths are users too.", "youths"),
     ],
 )
 def test_a_clause_that_names_an_identity_or_its_category_is_refused(clause: str, named: str) -> None:
@@ -93,6 +102,33 @@ def test_a_clause_that_quotes_an_item_is_refused_without_saying_what_was_quoted(
     assert reason.startswith(("it shares 6 words", "it says the whole of"))
     assert "glands" not in reason
     assert "above" not in reason
+
+
+LONG = Item("2", "mmlu", "", {"question": "How many of the nine moons turn their face away from us all year?"})
+
+
+@pytest.mark.parametrize(
+    "clause",
+    [
+        "Ask how many of the nine planets turn their face away.",
+        "Ask how many of the nine turn their face away.",
+        "Ask how many of the nine small moons turn their face away.",
+    ],
+)
+def test_a_quotation_with_one_word_exchanged_left_out_or_added_is_one(clause: str) -> None:
+    admission = Admission(lambda: texts_of([ITEM, LONG]), paper_identities())
+    reason = admission.refusal(clause, SAID)
+    assert reason.startswith("it shares")
+    assert "moons" not in reason
+
+
+def test_fewer_words_around_another_one_are_no_quotation() -> None:
+    admission = Admission(lambda: texts_of([LONG]), paper_identities())
+    assert admission.refusal("Ask how many of the nine planets turn their back.", SAID) == ""
+
+
+def test_a_line_without_blanks_does_not_pass_for_a_word() -> None:
+    assert guard().refusal(f"Be {'very' * 400}kind.", ()).startswith("it has 83 words")
 
 
 def test_five_shared_words_are_no_quotation() -> None:

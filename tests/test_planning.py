@@ -130,7 +130,7 @@ def test_every_process_foretells_the_same(tmp_path: Path) -> None:
     told = {
         subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True,
                        check=True).stdout
-        for seed in ("1", "2", "3", "4")
+        for seed in ("0", "7")  # orders of a set that differ
     }  # fmt: skip
     assert len(told) == 1
 

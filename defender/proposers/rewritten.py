@@ -90,6 +90,8 @@ class Rewritten:
             if isinstance(error.__cause__, DefenderError):
                 raise error.__cause__ from None
             return Draft(trouble=f"the writer did not answer: {printable(str(error))}")
+        except (RecursionError, ValueError) as error:  # what JSON parsers raise on brackets nested without end
+            return Draft(trouble=f"the writer's answer cannot be read: {printable(str(error))}")
         written = [Clause(clause.text, clause.aims_at) for clause in answer.clauses]
         return Draft(tuple(written[: evidence.wanted]), "" if written else "the writer wrote nothing")
 
@@ -105,7 +107,7 @@ def shown(evidence: Evidence) -> dict[str, Any]:
         "where_they_lose": [_failure(failure) for failure in evidence.failures[:SHOWN]],
         "effects": effects if middle <= 0 else effects[: SHOWN // 2] + effects[-SHOWN // 2 :],
         "existing": list(evidence.said),
-        "refused": [f"{text} ({why})" for text, why in evidence.refused[-SHOWN:]],
+        "refused": [f"{printable(text)} ({printable(why)})" for text, why in evidence.refused[-SHOWN:]],
         "wanted": evidence.wanted,
         "longest": evidence.tokens,
     }

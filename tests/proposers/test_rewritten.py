@@ -94,6 +94,19 @@ async def test_an_unreadable_answer_is_trouble_and_no_exception(answers: tuple[s
     assert "\n" not in draft.trouble
 
 
+@pytest.mark.parametrize("answer", ["[" * 100_000, f"[[ ## clauses ## ]]\n{'[' * 20_000}", "{" * 50_000 + "}" * 50_000])
+async def test_brackets_without_end_are_unreadable_and_no_exception(answer: str) -> None:
+    draft = await Model(answer, answer).write()
+    assert draft.clauses == ()
+    assert draft.trouble.startswith("the writer's answer cannot be read")
+
+
+def test_a_refused_clause_of_ten_thousand_words_is_not_shown_whole() -> None:
+    (line,) = shown(replace(EVIDENCE, refused=(("word " * 10_000, "it is too long"),)))["refused"]
+    assert len(line) < 300
+    assert line.endswith("(it is too long)")
+
+
 async def test_no_clauses_at_all_are_trouble_too() -> None:
     assert (await Model(as_chat([])).write()).trouble == "the writer wrote nothing"
 
