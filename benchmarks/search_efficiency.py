@@ -49,8 +49,8 @@ from defender.store import SqlStore
 
 ITEMS = 24
 """Search items a benchmark."""
-LARGE, SMALL = 24_000, 4_800
-"""Requests of the search stage: what rivals get, and a fifth of it for the race."""
+LARGE, SMALL = 24_000, 4_300
+"""Requests of the search stage: what rivals get, and for the race less than a fifth of what the best of them spends."""
 RACED: Mapping[int, Mapping[str, Any]] = {
     SMALL: {"items": 6, "blocks": (1, 1), "finals": (3,)},
     LARGE: {"items": ITEMS, "blocks": (1, 1, 2), "finals": (6, 3)},
@@ -159,7 +159,7 @@ def run(strategy: str, budget: int, seed: int, truths: dict[str, Truth], model: 
 
 def table(lines: Mapping[tuple[str, int, int], Mapping[str, Any]], before: Truth) -> None:
     print(f"{'strategy':<10} {'budget':>7} {'spent':>7}  exact PB: median, best, worst   floors kept  seeds  prompts")
-    medians = {}
+    medians, bills = {}, {}
     for strategy, budget in PLANS:
         rows = [line for (name, size, _), line in lines.items() if (name, size) == (strategy, budget)]
         good = [row for row in rows if row["pb"] is not None]
@@ -171,7 +171,8 @@ def table(lines: Mapping[tuple[str, int, int], Mapping[str, Any]], before: Truth
             row["utility"] >= before.utility - ALLOWED and row["safety"] >= before.safety - ALLOWED for row in good
         )
         medians[strategy, budget] = float(np.median(pb))
-        spent, prompts = (np.mean([row[key] for row in good]) for key in ("requests", "candidates"))
+        spent, prompts = (float(np.mean([row[key] for row in good])) for key in ("requests", "candidates"))
+        bills[strategy, budget] = spent
         print(
             f"{strategy:<10} {budget:>7,} {spent:>7,.0f}  {np.median(pb):.2f}, {pb.min():.2f}, {pb.max():.2f}"
             f"{'':>15} {kept:>4} of {len(rows):<3} {len(rows):>5}  {prompts:.0f}"
@@ -182,9 +183,9 @@ def table(lines: Mapping[tuple[str, int, int], Mapping[str, Any]], before: Truth
         best = min(rivals, key=lambda name: rivals[name])
         ours = medians["race", SMALL]
         print(
-            f"the race with {SMALL:,} requests: {ours:.2f}; the best rival ({best}) with {LARGE:,}: "
-            f"{rivals[best]:.2f}; {'reached' if ours <= rivals[best] else 'NOT reached'} with "
-            f"{LARGE // SMALL} x fewer requests"
+            f"the race with {bills['race', SMALL]:,.0f} requests: {ours:.2f}; the best rival ({best}) with "
+            f"{bills[best, LARGE]:,.0f}: {rivals[best]:.2f}; {'reached' if ours <= rivals[best] else 'NOT reached'} "
+            f"with {bills[best, LARGE] / bills['race', SMALL]:.1f} x fewer requests"
         )
 
 
