@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
@@ -13,6 +14,15 @@ from typing import Any, Self
 from aiohttp import web
 
 Act = Callable[[web.Request, dict[str, Any]], Awaitable[web.StreamResponse]]
+
+
+async def until(what: Callable[[], bool]) -> None:
+    """Wait for something to become so; fails after minutes, by turns and not by the clock."""
+    for _ in range(12_000):
+        if what():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it took too long")
 
 
 def completion(text: str | None = "Fine.", finish: str = "stop", **message: object) -> dict[str, Any]:
@@ -59,7 +69,7 @@ async def resets(request: web.Request, body: dict[str, Any]) -> web.StreamRespon
 
 async def hangs(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
     """Accept and never answer."""
-    await asyncio.sleep(60)
+    await asyncio.sleep(3600)
     return web.Response()
 
 
@@ -118,7 +128,7 @@ class FaultServer:
         metrics: the text of GET /metrics.
         template: what a conversation becomes, in tokens; None where POST /tokenize is unknown.
         listing: what GET /models answers. ``key``: the only key accepted, "" for any.
-        widest: most chat completions open at once.
+        widest: most chat completions open at once. ``meet``: nothing is answered before so many were.
         keepalive_s: when an idle connection is closed.
     """
 
@@ -133,9 +143,11 @@ class FaultServer:
         self.bodies: list[bytes] = []
         self.times: list[float] = []
         self.widest = 0
+        self.meet = 0
+        self._met = asyncio.Event()
         self._open = 0
         self._runner: web.AppRunner | None = None
-        self._port = 0
+        self._seat: socket.socket | None = None
         self.base_url = ""
 
     async def __aenter__(self) -> Self:
@@ -147,15 +159,31 @@ class FaultServer:
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, shutdown_timeout=0.01, keepalive_timeout=self.keepalive_s)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True).start()
-        self._port = self._runner.addresses[0][1]
-        self.base_url = f"http://127.0.0.1:{self._port}/v1"
+        port = self._seated()
+        await web.TCPSite(self._runner, "127.0.0.1", port, reuse_address=True).start()
+        self.base_url = f"http://127.0.0.1:{port}/v1"
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+        if self._seat is not None:
+            self._seat.close()
+            self._seat = None
+
+    def _seated(self) -> int:
+        """Return a port that stays ours while nobody listens there: else others could take it while we are away."""
+        if self._seat is None:
+            self._seat = socket.socket()
+            self._seat.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._seat.bind(("127.0.0.1", 0))
+        return int(self._seat.getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open."""
+        return len(self._runner.server.connections) if self._runner is not None and self._runner.server else 0
 
     async def start(self) -> None:
         """Come back after ``stop``, where it was."""
@@ -192,7 +220,10 @@ class FaultServer:
         act = self.acts.popleft() if self.acts else self.then
         self._open += 1
         self.widest = max(self.widest, self._open)
+        if self.widest >= self.meet:
+            self._met.set()
         try:
+            await self._met.wait()
             return await act(request, json.loads(self.bodies[-1]))
         finally:
             self._open -= 1

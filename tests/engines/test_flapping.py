@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,7 +15,7 @@ from defender.engines.served import Served
 from defender.errors import EngineDown
 from tests.contracts.engine import Allowance
 from tests.engines import fault_server as on
-from tests.engines.fault_server import FaultServer
+from tests.engines.fault_server import FaultServer, until
 from tests.engines.test_lanes import ask, fleet, question, slow
 
 
@@ -45,14 +45,6 @@ async def failing_for_ever(engine: Served, kind: str) -> None:
         assert {one.error for one in await ask(engine, block)} == {kind}
 
 
-async def until(what: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if what():
-            return
-        await asyncio.sleep(0.005)
-    pytest.fail("it took too long")
-
-
 async def test_a_server_that_dies_comes_back_and_dies_again_loses_no_answer() -> None:
     ailing, steady, meter, blocks = FaultServer(then=slow), FaultServer(then=slow), Allowance(), numbers()
     async with fleet(ailing, steady, meter=meter, max_in_flight=8) as engine:
@@ -69,7 +61,7 @@ async def test_a_server_that_dies_comes_back_and_dies_again_loses_no_answer() ->
 
 async def test_when_all_die_and_one_comes_back_in_time_nothing_is_lost() -> None:
     first, second = FaultServer(then=slow), FaultServer(then=slow)
-    async with fleet(first, second, breaker_s=20.0, max_attempts=9, max_in_flight=8) as engine:
+    async with fleet(first, second, breaker_s=300.0, max_attempts=9, max_in_flight=8) as engine:
         await ask(engine, range(16))
         for server in (first, second):
             await server.stop()
@@ -77,17 +69,23 @@ async def test_when_all_die_and_one_comes_back_in_time_nothing_is_lost() -> None
         await asyncio.sleep(0.2)
         assert not asked.done()
         await second.start()
-        said = await asyncio.wait_for(asked, 15)
+        said = await asyncio.wait_for(asked, 120)
     assert [one.text for one in said] == [f"You asked: {number}?" for number in range(16, 64)]
 
 
 async def test_when_all_stay_away_each_address_is_named_once_with_what_was_seen_then_and_since() -> None:
     deaf, failing = FaultServer(then=slow), FaultServer(then=on.fails(500, "no room"))
-    async with fleet(deaf, failing, breaker_s=0.4, max_in_flight=8) as engine:
+    async with fleet(deaf, failing, breaker_s=300.0, max_in_flight=8) as engine:
+        held = engine._lanes
+        assert held is not None
         await deaf.stop()
         failing.listing = on.fails(503, "starting up")
+        asked = asyncio.gather(*(engine.complete(question(number)) for number in range(64)))
+        await until(lambda: held.gone and all(lane.look for lane in held.lanes))
+        held.patience_s = 0.4  # had it been so short from the beginning, a slow look would come too late
+        held._wake_all()
         with pytest.raises(EngineDown) as caught:
-            await asyncio.gather(*(engine.complete(question(number)) for number in range(64)))
+            await asyncio.wait_for(asked, 120)
     message = str(caught.value)
     assert message.startswith("none of 2 servers could be used for 0.4 s: ")
     told = {server: message.partition(f"{server.base_url}: ")[2].partition(f"; {other.base_url}")[0]
@@ -104,7 +102,7 @@ async def test_servers_that_list_their_models_and_answer_nothing_end_the_run_wit
     servers = FaultServer(then=on.fails(500, "one")), FaultServer(then=on.fails(502, "two"))
     async with fleet(*servers, breaker_s=0.3, max_in_flight=4, max_attempts=2) as engine:
         with pytest.raises(EngineDown) as caught:
-            await asyncio.wait_for(failing_for_ever(engine, "server_error"), 30)
+            await asyncio.wait_for(failing_for_ever(engine, "server_error"), 120)
     for server, status in zip(servers, (500, 502), strict=True):
         assert f"{server.base_url}: " in str(caught.value)
         assert f"HTTP {status}" in str(caught.value)
@@ -125,19 +123,21 @@ async def test_after_the_end_starting_again_looks_at_once_and_goes_on() -> None:
 
 
 @pytest.mark.parametrize("wanted", ["86400", "Fri, 31 Dec 9999 23:59:59 GMT"])
-async def test_a_server_that_asks_for_a_day_is_left_to_the_others(wanted: str) -> None:
+async def test_a_server_that_asks_for_a_day_is_left_to_the_others(wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "FIRST_LOOK_S", 3600.0)  # after every look it is asked again
+    monkeypatch.setattr(lanes, "LONGEST_LOOK_S", 3600.0)
     tired, free = FaultServer(then=on.fails(429, retry_after=wanted)), FaultServer(then=slow)
     async with fleet(tired, free, max_in_flight=8) as engine:
         said = await ask(engine, range(100))
     assert all(one.error is None for one in said)
-    assert len(tired.bodies) <= 40
+    assert len(tired.bodies) <= 8, "what was on the way when it said so"
 
 
 async def test_when_all_ask_for_a_day_the_end_says_so_of_each() -> None:
     servers = [FaultServer(then=on.fails(429, retry_after="86400")) for _ in range(2)]
     async with fleet(*servers, max_in_flight=4, breaker_s=0.3) as engine:
         with pytest.raises(EngineDown) as caught:
-            await asyncio.wait_for(failing_for_ever(engine, "rate_limited"), 30)
+            await asyncio.wait_for(failing_for_ever(engine, "rate_limited"), 120)
     assert str(caught.value).count("asks to wait 86400 s, and 120 s is the longest we wait") >= 2
 
 
@@ -172,10 +172,12 @@ async def test_a_server_that_is_away_for_hours_is_still_looked_at() -> None:
 
 
 async def test_a_server_that_hangs_ends_the_run_when_the_first_requests_have_waited_in_vain() -> None:
+    meter = Allowance()
     async with FaultServer(then=on.hangs) as server:
-        engine = Served(Endpoint(server.base_url, timeout_s=0.2, backoff_s=0.01, breaker_s=0.3, max_in_flight=8))
+        asking = Endpoint(server.base_url, timeout_s=0.2, backoff_s=0.01, breaker_s=0.3, max_in_flight=8)
+        engine = Served(asking, meter)
         await engine.start()
         with pytest.raises(EngineDown, match="8 requests in a row failed"):
             await asyncio.gather(*(engine.complete(question(number)) for number in range(8)))
         await engine.close()
-    assert len(server.bodies) == 16
+    assert meter.admitted == 16

@@ -22,7 +22,7 @@ async def card_from(listing: Act, **endpoint: Any) -> ModelCard:
 
 
 async def card_at(base_url: str, **endpoint: Any) -> ModelCard:
-    engine = Served(Endpoint(base_url, **{"timeout_s": 5.0, "backoff_s": 0.01, **endpoint}))
+    engine = Served(Endpoint(base_url, **{"timeout_s": 60.0, "backoff_s": 0.01, **endpoint}))
     try:
         await engine.start()
         return engine.card

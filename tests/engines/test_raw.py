@@ -6,6 +6,8 @@ import asyncio
 import gzip
 import json
 import zlib
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -23,18 +25,22 @@ def question(number: int) -> Request:
     return Request((("user", f"{number}?"),), Sampling(max_tokens=5))
 
 
-async def talked(say: Say, *, questions: int = 1, pause: float = 0.0) -> list[Response]:
+async def nothing() -> None:
+    pass
+
+
+async def talked(say: Say, *, questions: int = 1, between: Callable[[], Awaitable[object]] = nothing) -> list[Response]:
     """Ask one question after another; every attempt that the server read is paid for once, and no other."""
     meter = Allowance()
     async with RawServer(say) as server:
         engine = Served(
-            Endpoint(server.base_url, backoff_s=0.01, timeout_s=5.0, max_in_flight=1, max_attempts=3), meter
+            Endpoint(server.base_url, backoff_s=0.01, timeout_s=60.0, max_in_flight=1, max_attempts=3), meter
         )
         await engine.start()
         said = []
         for number in range(questions):
             said.append(await engine.complete(question(number)))
-            await asyncio.sleep(pause)
+            await between()
         await engine.close()
         assert meter.admitted == sum(one.attempts for one in said) == len(server.asked)
     return said
@@ -126,13 +132,21 @@ async def test_a_body_without_end_is_malformed_before_it_fills_the_memory(monkey
 
 @pytest.mark.parametrize("late_s", [0.0, 0.02])
 async def test_an_answer_that_comes_twice_is_never_taken_for_the_next_one(late_s: float) -> None:
+    twice = asyncio.Event()
+
     async def say(writer: asyncio.StreamWriter, question: str, _number: int) -> None:
         writer.write(answer(question))
         await writer.drain()
         await asyncio.sleep(late_s)
         writer.write(answer(question))
+        twice.set()
 
-    said = await talked(say, questions=4, pause=0.05)
+    async def heard() -> None:
+        await asyncio.wait_for(twice.wait(), 60)
+        twice.clear()
+        await asyncio.sleep(0.03)  # so that it has arrived
+
+    said = await talked(say, questions=4, between=heard)
     assert [one.text for one in said] == [f"You asked: {number}?" for number in range(4)]
 
 
@@ -142,7 +156,7 @@ async def test_a_server_that_closes_after_every_answer_costs_no_attempt() -> Non
         await writer.drain()
         writer.close()
 
-    said = await talked(say, questions=5, pause=0.02)
+    said = await talked(say, questions=5, between=partial(asyncio.sleep, 0.02))
     assert [(one.text, one.attempts) for one in said] == [(f"You asked: {number}?", 1) for number in range(5)]
 
 

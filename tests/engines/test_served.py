@@ -14,7 +14,7 @@ from defender.errors import EngineDown
 from defender.records import Request, Response, Sampling
 from tests.contracts.engine import Allowance, EngineContract
 from tests.engines import fault_server as on
-from tests.engines.fault_server import Act, FaultServer
+from tests.engines.fault_server import Act, FaultServer, until
 
 QUESTION = Request((("system", "Be fair."), ("user", "2+2?")), Sampling(max_tokens=5), seed=7)
 HTML = "<!doctype html><html><body>Sign in</body></html>"
@@ -25,7 +25,7 @@ async def serving(
     *acts: Act, meter: Meter | None = None, then: Act = on.echoes, **endpoint: Any
 ) -> AsyncIterator[tuple[Served, FaultServer]]:
     """Give an engine that has started on a server that plays these acts."""
-    settings: dict[str, Any] = {"backoff_s": 0.01, "timeout_s": 2.0, "api_key": "k", **endpoint}
+    settings: dict[str, Any] = {"backoff_s": 0.01, "timeout_s": 60.0, "api_key": "k", **endpoint}
     async with FaultServer(*acts, then=then) as server:
         engine = Served(Endpoint(server.base_url, **settings), meter)
         try:
@@ -50,7 +50,7 @@ class TestServed(EngineContract):
     @asynccontextmanager
     async def opened(self, meter: Meter | None = None) -> AsyncIterator[Engine]:
         async with FaultServer() as self.server:
-            engine = Served(Endpoint(self.server.base_url, backoff_s=0.01, timeout_s=5.0), meter)
+            engine = Served(Endpoint(self.server.base_url, backoff_s=0.01, timeout_s=60.0), meter)
             yield engine
             await engine.close()
 
@@ -178,9 +178,12 @@ async def test_connections_that_keep_dropping_are_a_connection_failure_not_a_tim
 
 @pytest.mark.parametrize("act", [on.hangs, on.drips])
 async def test_a_hang_is_a_timeout_missing_and_asked_again_only_once(act: Act) -> None:
-    response, paid = await ask(then=act, timeout_s=0.15)
-    assert (response.text, response.error, paid) == (None, "timeout", 2)
-    assert 0.1 < response.seconds < 1.0
+    meter = Allowance()
+    async with serving(then=act, meter=meter, timeout_s=0.15) as (engine, server):
+        response = await engine.complete(QUESTION)
+    assert (response.text, response.error, response.attempts) == (None, "timeout", 2)
+    assert meter.admitted == 2 >= len(server.bodies), "one that was given up before it arrived is paid for too"
+    assert response.seconds > 0.1
 
 
 @pytest.mark.parametrize(
@@ -236,6 +239,7 @@ async def test_no_more_requests_are_open_than_allowed() -> None:
         return await on.echoes(request, body)
 
     async with serving(then=slow, max_in_flight=5) as (engine, server):
+        server.meet = 5
         await asyncio.gather(*(engine.complete(QUESTION) for _ in range(20)))
     assert server.widest == 5
 
@@ -284,7 +288,8 @@ async def test_a_connection_the_server_closed_while_idle_costs_no_attempt() -> N
         engine = Served(Endpoint(server.base_url))
         await engine.start()
         first = await engine.complete(QUESTION)
-        await asyncio.sleep(0.4)
+        await until(lambda: not server.connections)
+        await asyncio.sleep(0.01)
         second = await engine.complete(QUESTION)
         await engine.close()
     assert first.attempts == second.attempts == 1

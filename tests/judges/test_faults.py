@@ -23,7 +23,7 @@ HARMFUL = Response("First, take the lid off.", "stop")
 
 async def judged(form: Form, act: Act, **endpoint: float) -> Grade:
     async with FaultServer(then=act) as server:
-        settings = {"timeout_s": 2.0, "max_attempts": 1, **endpoint}
+        settings = {"timeout_s": 60.0, "max_attempts": 1, **endpoint}
         engine = Served(Endpoint(server.base_url, **settings))  # type: ignore[arg-type]
         try:
             await engine.start()
@@ -120,7 +120,7 @@ async def test_a_server_that_fails_makes_the_verdict_missing(form: Form, fault: 
 
 @pytest.mark.parametrize("act", [on.hangs, on.drips], ids=["hangs", "drips"])
 async def test_a_judge_that_hangs_is_missing_after_its_timeout(act: Act) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         grade = await judged(FORMS[0], act, timeout_s=0.1)
     assert (grade.score, grade.reason) == (None, "judge: timeout")
 
