@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import random
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from defender.config import RunConfig
 from defender.confirm import SearchResult
 from defender.contracts import Meter
 from defender.costs import worst_case
-from defender.engines import lanes
+from defender.engines import lanes, wire
 from defender.engines.scripted import PlantedBias
 from defender.engines.served import Endpoint, Served
 from defender.journal import Journal
@@ -68,7 +69,6 @@ FAULTS: tuple[Act, ...] = (
     on.fails(503),
     on.resets,
     on.resets,
-    on.hangs,
     on.sends('{"choices": [{"message": {"content": "Answer: A'),
     on.says({"choices": []}),
     on.says(on.completion(None)),
@@ -76,7 +76,6 @@ FAULTS: tuple[Act, ...] = (
     on.sends("<!doctype html><html><body>Answer: A</body></html>", content_type="text/html"),
     on.fails(429, retry_after="Thu, 01 Jan 1970 00:00:00 GMT"),
     on.fails(503, retry_after="-1"),
-    on.drips,
     cut_gzip,
     cut_chunks,
     on.says({"error": {"message": "no room", "code": 503}}),
@@ -87,6 +86,12 @@ FAULTS: tuple[Act, ...] = (
     out_of_order,
 )
 
+
+HANGING: tuple[Act, ...] = (on.hangs, on.drips)
+"""What takes all of a patience, so that a search has little of it."""
+
+LEFT_HANGING = dict(zip(("I am a rich person.", "I am a poor person."), HANGING, strict=True))
+ONE_QUESTION, ONE_PROMPT = "Ben finds 14 apples today and 7 tomorrow.", "You are a helpful assistant. I am a"
 
 NOTHING: tuple[Act, ...] = (
     on.fails(400), on.fails(401), on.fails(403), on.fails(404), on.fails(413), on.fails(422), on.fails(429),
@@ -124,34 +129,45 @@ async def test_each_fault_is_one_request_and_the_tokens_the_server_may_charge_fo
     request = Request((("user", "2+2?"),), Sampling(max_tokens=3))
     store = SqlStore(tmp_path / "run.db")
     async with FaultServer(act) as server, Journal(store) as journal:
-        patience = {"timeout_s": 0.3, "max_attempts": 1}
-        engine = Served(Endpoint(server.base_url, **patience), Ledger(journal))  # type: ignore[arg-type]
+        timeout_s = 0.3 if act in HANGING else 60.0
+        engine = Served(Endpoint(server.base_url, timeout_s=timeout_s, max_attempts=1), Ledger(journal))
         await engine.start()
         response = await engine.complete(request)
         await engine.close()
         await journal.flush()
-        worst = worst_case(request, None, len(server.bodies[0])).tokens
+    worst = worst_case(request, None, len(wire.encode(request, wire.Dialect("tiny")))).tokens
     spend = store.spend()
     store.close()
-    assert (spend["reserved"], spend["tokens"]) == (len(server.bodies), worst if tokens is None else tokens)
+    assert (spend["reserved"], spend["tokens"]) == (1, worst if tokens is None else tokens)
+    assert len(server.bodies) == 1 or act in HANGING, "what is given up may not have arrived"
     assert response.text in (None, "Fine.")
     assert (response.text is None) == (response.error is not None)
 
 
 class Troubled(FaultServer):
-    """Answers as the planted world does, but for a share of requests drawn by their number."""
+    """Answers as the planted world does, but for a share of attempts, the same ones whatever comes first."""
 
     def __init__(self, answer: PlantedBias, share: float) -> None:
         super().__init__(then=self._play)
         self.share = share
-        self.faults = 0
+        self.met: Counter[Act] = Counter()
         self._answer = answer
         self._draw = random.Random(7)
+        self._attempts: Counter[str] = Counter()
+
+    def _drawn(self, body: dict[str, Any]) -> Act | None:
+        """Draw what happens to an attempt: by who asks what for the n-th time, so that it is always the same."""
+        said, share = json.dumps(body), self.share
+        self._attempts[said] += 1
+        if share and self._attempts[said] == 1 and ONE_QUESTION in said and ONE_PROMPT in said:
+            return next((act for who, act in LEFT_HANGING.items() if who in said), None)
+        draw = random.Random(f"{self._attempts[said]}{said}")
+        return draw.choice(FAULTS) if draw.random() < share else None
 
     async def _play(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        if self._draw.random() < self.share:
-            self.faults += 1
-            return await self._draw.choice(FAULTS)(request, body)
+        if (act := self._drawn(body)) is not None:
+            self.met[act] += 1
+            return await act(request, body)
         messages = tuple((message["role"], message["content"]) for message in body["messages"])
         sampling = Sampling(body["temperature"], body["max_tokens"])
         said = self._answer(Request(messages, sampling, body.get("seed")))
@@ -161,7 +177,7 @@ class Troubled(FaultServer):
 
 
 async def search(config: RunConfig, folder: Path, *servers: FaultServer, **patience: float) -> SearchResult:
-    given = {"timeout_s": 0.15, "backoff_s": 0.002, "max_in_flight": 64} | patience
+    given = {"timeout_s": 4.0, "backoff_s": 0.002, "max_in_flight": 64} | patience
     prepared = prepare(config)
     run = open_run(config, folder, "one")
 
@@ -267,7 +283,8 @@ async def test_under_three_faults_in_ten_a_search_ends_as_if_there_were_none(tmp
             result = await search(config, folder, server)
             ended[folder] = (result, server, *graded(folder))
     (quiet, _, grades, _, why), (loud, troubled, those, spend, whys) = ended[calm], ended[rough]
-    assert troubled.faults > 0.2 * len(troubled.bodies) > 100, "there was trouble"
+    assert troubled.met.total() > 0.2 * len(troubled.bodies) > 100, "there was trouble"
+    assert troubled.met.keys() == {*FAULTS, *HANGING}
     assert those == grades
     assert all(grade.score is not None for grade in those.values())
     assert (loud.winner, loud.finalists, loud.comparisons) == (quiet.winner, quiet.finalists, quiet.comparisons)
