@@ -62,13 +62,13 @@ def test_the_dashboard_serves_every_trial_with_its_note(stored: tuple[RunFolder,
         assert server.stdout is not None
         url = json.loads(server.stdout.readline() + server.stdout.readline() + server.stdout.readline())["url"]
         root, number = url.split("/dashboard/studies/")
-        with urllib.request.urlopen(url, timeout=30) as page:
+        with urllib.request.urlopen(url, timeout=240) as page:
             assert page.status == 200
-        with urllib.request.urlopen(f"{root}/api/studies/{number}?after=0", timeout=30) as answer:
+        with urllib.request.urlopen(f"{root}/api/studies/{number}?after=0", timeout=240) as answer:
             found = json.loads(answer.read())
     finally:
         server.send_signal(signal.SIGINT)
-        _, said = server.communicate(timeout=30)
+        _, said = server.communicate(timeout=240)
     assert server.returncode == 0, said
     assert "lowers PB from" in found["note"]["body"]
     assert len(found["trials"]) == len(stored[1].trials)

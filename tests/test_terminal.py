@@ -38,7 +38,7 @@ def on_a_terminal(*words: str, cwd: Path, stop_at: str = "", env: Mapping[str, s
     )  # fmt: skip
     os.close(theirs)
     said = b""
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while time.monotonic() < until:
         try:
             heard = os.read(ours, 65536)
@@ -51,7 +51,7 @@ def on_a_terminal(*words: str, cwd: Path, stop_at: str = "", env: Mapping[str, s
             stop_at = ""
             program.send_signal(signal.SIGINT)
     os.close(ours)
-    return program.wait(timeout=60), said.decode()
+    return program.wait(timeout=240), said.decode()
 
 
 def lines_of(said: str) -> list[str]:

@@ -53,8 +53,9 @@ class QueueContract(ABC):
     def test_a_lease_that_is_not_renewed_ends_and_one_that_is_does_not(self) -> None:
         queue, _ = self.open()
         queue.exchange([], ERRANDS[:2])
-        queue.lease("dead", 1, SHORT)
+        queue.lease("dead", 1, LONG)
         queue.lease("alive", 1, SHORT)
+        queue.renew("dead", ["k0"], SHORT)
         assert list(queue.renew("alive", ["k0", "k1"], LONG)) == ["k1"]
         time.sleep(2 * SHORT)
         assert list(queue.lease("other", 9, LONG)) == ERRANDS[:1]

@@ -84,7 +84,7 @@ for n in range(5):
 store.note("trial", "last", {{"n": 5}})
 os.kill(os.getpid(), signal.SIGKILL)
 """
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
         assert done.returncode == -signal.SIGKILL, done.stderr
         store = self.open(tmp_path)
         assert store.responses(f"k{n}" for n in range(5)) == {f"k{n}": ANSWER for n in range(5)}

@@ -99,7 +99,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM
 store.commit([("after", ANSWER)], [(CELL, "after", RIGHT)])
 """
     process = run("from defender.errors import StoreError\n" + script, path)
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=300)
     assert process.returncode == 0
     assert str(path) in said
     assert "disk" in said
