@@ -26,7 +26,7 @@ class Here:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.env = {**installed(folder / "site"), "TMPDIR": str(folder / "tmp"), "DEFENDER_VLLM_PYTHON": sys.executable}
-        self.env["FAKE_VLLM_ASKED"] = str(folder / "asked.jsonl")
+        self.env |= {"FAKE_VLLM_ASKED": str(folder / "asked.jsonl"), "FAKE_VLLM_END": str(folder / "end")}
         (folder / "tmp").mkdir()
         self.model = model(folder)
         (folder / "mine.txt").write_text("You are a helpful assistant.\n")
@@ -42,11 +42,11 @@ class Here:
     def run(self, *words: str | Path, how: str = "") -> tuple[int, str, str]:
         return defender(*words, cwd=self.folder, env={**self.env, "FAKE_VLLM": how})
 
-    def begin(self, *words: str | Path) -> subprocess.Popen[str]:
+    def begin(self, *words: str | Path, how: str = "") -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "defender.cli", *map(str, words)],
             cwd=self.folder,
-            env={**os.environ, "DEFENDER_DATA": "", **self.env},
+            env={**os.environ, "DEFENDER_DATA": "", **self.env, "FAKE_VLLM": how},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -120,13 +120,14 @@ def test_a_model_nobody_can_start_is_refused(here: Here, words: tuple[str, ...],
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
 def test_a_run_that_is_ended_takes_its_server_along(here: Here, number: signal.Signals) -> None:
-    using = here.begin("measure", "--vllm", "tiny", "--benchmarks", "miniature_utility", "--run", "one", "--quiet")
-    limit = time.monotonic() + 60
+    words = ("measure", "--vllm", "tiny", "--benchmarks", "miniature_utility", "--run", "one", "--quiet")
+    using = here.begin(*words, how="weary")
+    limit = time.monotonic() + 240
     while not here.asked and time.monotonic() < limit:
         time.sleep(0.05)
     [record] = here.servers()
     using.send_signal(number)
-    _, said = using.communicate(timeout=60)
+    _, said = using.communicate(timeout=240)
     assert over(record), said
 
 
@@ -148,7 +149,7 @@ def test_serve_prints_the_address_stays_until_ctrl_c_and_runs_share_it(here: Her
     assert f"using the vLLM server that runs at {url}" in said
     assert here.servers() == [record]
     serving.send_signal(signal.SIGINT)
-    out, said = serving.communicate(timeout=60)
+    out, said = serving.communicate(timeout=240)
     assert serving.returncode == 0, said
     assert "starting vLLM for tiny" in said
     assert f"--base-url {url}" in said
@@ -164,8 +165,12 @@ def test_serving_a_model_that_is_served_elsewhere_is_refused(here: Here) -> None
 
 
 def test_a_served_model_whose_server_dies_is_explained(here: Here) -> None:
-    code, _, said = here.run("serve", "tiny", "--quiet", how="brief")
-    assert code == 3
+    serving = here.begin("serve", "tiny", "--quiet", how="brief")
+    assert serving.stdout is not None
+    assert serving.stdout.readline().startswith("http://")
+    (here.folder / "end").touch()
+    _, said = serving.communicate(timeout=240)
+    assert serving.returncode == 3
     assert "ended: out of memory" in one_line(said)
 
 

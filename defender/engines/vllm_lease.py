@@ -100,10 +100,10 @@ class Berth:
         return None
 
     def used(self) -> bool:
-        """Tell whether anybody uses the server, or its guard is ending it."""
+        """Tell whether anybody uses the server; a guard that is ending it holds the lease alone and is no user."""
         held = os.open(self.lease, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            return not _taken(held, fcntl.LOCK_EX)
+            return not _taken(held, fcntl.LOCK_EX) and _taken(held, fcntl.LOCK_SH)
         finally:
             os.close(held)
 

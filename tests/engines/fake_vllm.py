@@ -2,7 +2,8 @@
 
 ``installed`` makes a folder with a package ``vllm`` in it, which a real Python started with PYTHONPATH runs for real.
 ``FAKE_VLLM`` in the server's environment says how to misbehave: the name of a log in ``tests/engines/vllm_logs`` to
-print before ending with exit code 1, "slow" (never healthy), "deaf" (ignores SIGTERM) or "brief" (ends soon after).
+print before ending with exit code 1, "slow" (never healthy), "deaf" (ignores SIGTERM), "weary" (takes its time for
+every answer) or "brief" (ends once there is the file that ``FAKE_VLLM_END`` names).
 ``FAKE_VLLM_ASKED`` names a file that every chat completion asked for is added to, a line each.
 """
 
@@ -72,7 +73,7 @@ def main() -> None:
         time.sleep(300)
     server = Server((asked.host, int(asked.port)), _handler(asked))
     if how == "brief":
-        threading.Timer(1.5, lambda: _die("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate")).start()
+        threading.Thread(target=_end_at, args=(Path(os.environ["FAKE_VLLM_END"]),), daemon=True).start()
     _say(f"worker {worker.pid}")
     _say(f"Starting vLLM server on http://{asked.host}:{asked.port}")
     server.serve_forever()
@@ -100,6 +101,8 @@ def _handler(asked: argparse.Namespace) -> type[BaseHTTPRequestHandler]:
             if asks := os.environ.get("FAKE_VLLM_ASKED"):
                 with Path(asks).open("ab") as kept:
                     kept.write(raw + b"\n")
+            if os.environ.get("FAKE_VLLM") == "weary":
+                time.sleep(0.5)
             self._answer(*_completion(json.loads(raw)))
 
         def _answer(self, status: int, value: object) -> None:
@@ -133,6 +136,8 @@ def _say(words: str) -> None:
     print(f"(APIServer pid={os.getpid()}) INFO 11-22 05:05:44 [api_utils.py:347] {words}", flush=True)
 
 
-def _die(words: str) -> None:
-    print(words, flush=True)
+def _end_at(sign: Path) -> None:
+    while not sign.exists():
+        time.sleep(0.02)
+    print("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate", flush=True)
     os._exit(1)

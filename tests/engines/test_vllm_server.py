@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import subprocess
@@ -61,7 +62,7 @@ async def test_a_model_is_served_from_a_folder_and_its_server_ends_with_its_user
     assert "vLLM: loading weights 50 %" in place.told
     assert "Loading safetensors" in place.log.read_text()
     await engine.close()
-    assert group(record) == []
+    assert over(record)
     assert running(place.home) == []
     await engine.close()
 
@@ -148,6 +149,7 @@ async def test_a_start_that_takes_too_long_is_given_up(place: Place) -> None:
 async def test_a_server_that_dies_while_in_use_is_explained(place: Place) -> None:
     engine = place.engine(place.launch("brief"))
     await engine.start()
+    place.end.touch()
     assert "out of memory" in await engine.ended()
     with pytest.raises(EngineDown, match=r"ended: out of memory.*What was answered so far is kept"):
         await asyncio.gather(*(engine.complete(HELLO) for _ in range(100)))
@@ -181,7 +183,7 @@ async def test_a_guard_that_is_killed_takes_its_server_along(place: Place) -> No
 
 
 async def test_a_server_without_guard_is_ended_by_the_next_start(place: Place) -> None:
-    words = [sys.executable, "-c", "import time; time.sleep(60)"]
+    words = [sys.executable, "-c", "import time; time.sleep(600)"]
     orphan = subprocess.Popen(words, start_new_session=True)  # noqa: ASYNC220
     engine = place.engine()
     launch = place.launch()
@@ -189,7 +191,7 @@ async def test_a_server_without_guard_is_ended_by_the_next_start(place: Place) -
     left = Record("http://127.0.0.1:1/v1", "tiny", "gone.log", 0, 999_999_999, "1", orphan.pid, born(orphan.pid))
     Berth(launch.digest(), place.home).write(left)
     await engine.start()
-    assert orphan.wait(10) == -signal.SIGTERM
+    assert orphan.wait(120) == -signal.SIGTERM
     assert place.record().server != left.server
     await engine.close()
 
@@ -202,13 +204,13 @@ place = Place.__new__(Place)
 folder = Path(sys.argv[1])
 place.folder, place.model = folder, folder / "tiny"
 place.home, place.log, place.asked = folder / "servers", folder / "run" / "vllm.log", folder / "asked.jsonl"
-place.env, place.told = {"PYTHONPATH": sys.argv[2]}, []
+place.env, place.told, place.end = {"PYTHONPATH": sys.argv[2]}, [], folder / "end"
 async def use():
     engine = place.engine(place.launch(sys.argv[3]))
     try:
         await engine.start()
         print((await engine.complete(HELLO)).text, flush=True)
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
     finally:
         await engine.close()
 asyncio.run(use())
@@ -229,19 +231,31 @@ def test_a_user_that_is_ended_takes_the_server_along(place: Place, number: signa
     assert using.stdout.readline() == "tiny was asked: Hello\n"
     record = place.record()
     using.send_signal(number)
-    using.communicate(timeout=20)
+    using.communicate(timeout=120)
     assert over(record)
     assert running(place.home) == []
 
 
 def test_ctrl_c_while_the_server_starts_ends_it_too(place: Place) -> None:
     using = user(place, "slow")
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 120
     while not (found := running(place.home)) and time.monotonic() < limit:
         time.sleep(0.05)
     using.send_signal(signal.SIGINT)
-    using.communicate(timeout=20)
+    using.communicate(timeout=120)
     assert over(found[0])
+
+
+def test_a_server_that_its_guard_is_ending_is_used_by_nobody(tmp_path: Path) -> None:
+    berth = Berth("digest", tmp_path)
+    assert not berth.used()
+    with berth.lease.open() as guard, berth.lease.open() as user:
+        fcntl.flock(guard, fcntl.LOCK_EX)  # from here on, and its record says so a moment later only
+        assert not berth.used()
+        assert berth.hold() is None
+        fcntl.flock(guard, fcntl.LOCK_UN)
+        fcntl.flock(user, fcntl.LOCK_SH)
+        assert berth.used()
 
 
 def test_a_torn_record_counts_as_none(tmp_path: Path) -> None:

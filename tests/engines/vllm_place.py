@@ -29,10 +29,11 @@ class Place:
         self.home = folder / "servers"
         self.log = folder / "run" / "vllm.log"
         self.asked = folder / "asked.jsonl"
+        self.end = folder / "end"
         self.told: list[str] = []
 
     def launch(self, how: str = "", **more: object) -> Launch:
-        env = {**self.env, "FAKE_VLLM": how, "FAKE_VLLM_ASKED": str(self.asked)}
+        env = {**self.env, "FAKE_VLLM": how, "FAKE_VLLM_ASKED": str(self.asked), "FAKE_VLLM_END": str(self.end)}
         return Launch(**{"model": str(self.model), "python": sys.executable, "env": env, **more})  # type: ignore[arg-type]
 
     def engine(self, launch: Launch | None = None, meter: Meter | None = None) -> VllmServer:
@@ -54,7 +55,7 @@ def group(record: Record) -> list[int]:
     return [int(pid) for pid, pgid, state in rows if int(pgid) == record.server and not state.startswith("Z")]
 
 
-def over(record: Record, within_s: float = 15.0) -> bool:
+def over(record: Record, within_s: float = 120.0) -> bool:
     """Wait for the end of every process of a server; False where some live on."""
     limit = time.monotonic() + within_s
     while time.monotonic() < limit:
