@@ -199,6 +199,7 @@ class _Bar:
         self._bar.console.print(printable(line, LINE), markup=False, highlight=False, soft_wrap=True)
 
     def _stage(self, words: str, cost: int) -> None:
+        self._bar.refresh()  # how far the last stage came is seen, however quick it was
         self._pace.stage(cost)
         self._bar.reset(self._task, description=printable(words), total=cost or None)
 

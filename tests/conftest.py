@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as drawing
 
 from defender.confirm import SearchResult
 from defender.runs import RunFolder
 from tests.postgres import NoPostgresError, Postgres
 from tests.stored_run import searched, settings
+
+# The same examples everywhere, however long they take: what a machine draws or how busy it is decides nothing.
+drawing.register_profile(
+    "steady", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+drawing.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

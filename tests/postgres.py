@@ -49,9 +49,11 @@ class Postgres:
         made = self._run("initdb", "-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
         if made.returncode:
             raise NoPostgresError(f"{self._bin}/initdb: {made.stdout[-500:]}")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        # Kept, so that nobody else gets the port while the server is away.
+        self._seat = socket.socket()
+        self._seat.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._seat.bind(("127.0.0.1", 0))
+        self.port: int = self._seat.getsockname()[1]
         self._server: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -82,7 +84,7 @@ class Postgres:
                 [self._bin / "postgres", "-D", self.folder / "data", "-p", str(self.port), *arguments],
                 cwd=self.folder, stdout=log, stderr=log, **self._as,  # type: ignore[call-overload]
             )  # fmt: skip
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline and self._server is not None and self._server.poll() is None:
             if b"ready to accept connections" in (self.folder / "log").read_bytes():
                 return
@@ -93,18 +95,19 @@ class Postgres:
         """Stop the server: SIGINT disconnects everybody, SIGQUIT is a crash."""
         if self._server is not None:
             self._server.send_signal(how)
-            self._server.wait(30)
+            self._server.wait(240)
             self._server = None
             (self.folder / "log").rename(self.folder / f"log.{time.time_ns()}")
 
     def remove(self) -> None:
         self.stop(signal.SIGQUIT)
+        self._seat.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         done: subprocess.CompletedProcess[str] = subprocess.run(
             [self._bin / program, "-D", self.folder / "data", *arguments],
-            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
+            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False,
             **self._as,  # type: ignore[call-overload]
         )  # fmt: skip
         return done

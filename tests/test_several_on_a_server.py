@@ -199,7 +199,7 @@ async def test_a_joint_search_survives_kill_9_twice_with_workers_and_asks_nothin
         assert ended(other) == "the run has ended"
 
         leader = stack.enter_context(running(*command, "none", "--resume", cwd=tmp_path))
-        out, said = leader.communicate(timeout=240)
+        out, said = leader.communicate(timeout=600)
         assert leader.returncode == 0, said
         asked = Counter(one.request.key(str(n)) for n, one in enumerate_models(servers))
         assert asked.total() - len(asked) <= IN_FLIGHT, "what was in flight, and no more, is asked twice"
@@ -210,7 +210,7 @@ async def test_a_joint_search_survives_kill_9_twice_with_workers_and_asks_nothin
     spent = sum(read_results(folder).spend["reserved"] for folder in group.runs)
     assert asked.total() <= spent <= asked.total() + 2 * IN_FLIGHT
     with running("report", "both", "--store", url, "--json", cwd=tmp_path) as report:
-        out, said = report.communicate(timeout=60)
+        out, said = report.communicate(timeout=240)
     assert report.returncode == 0, said
     assert json.loads(out)["joint"] == found["joint"]
 

@@ -77,7 +77,8 @@ def test_on_a_terminal_there_is_a_bar_and_every_line_fits_80_columns(tmp_path: P
 @needs_weights
 def test_ctrl_c_ends_in_order_and_the_same_command_goes_on_and_no_color_means_none(tmp_path: Path) -> None:
     command = ("search", *WORDS, "--run", "one")
-    code, said = on_a_terminal(*command, cwd=tmp_path, stop_at="search: the", env={"NO_COLOR": "1"})
+    slowly = ("--in-flight", "1")  # so that there is something left to stop
+    code, said = on_a_terminal(*command, *slowly, cwd=tmp_path, stop_at="search: the", env={"NO_COLOR": "1"})
     assert code == 130
     last = [line for line in lines_of(said) if line][-1]
     assert last == "error: stopped by the user; everything paid for is kept, go on with --resume"

@@ -27,7 +27,7 @@ from tests.postgres import Postgres
 from tests.stored_run import measured, searched, settings, world
 
 CARD = ModelCard("scripted", server="defender")
-QUICK = Joining(in_flight=32, lease=2.0, wait=30.0)
+QUICK = Joining(in_flight=32, lease=8.0, wait=240.0)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ async def test_a_search_answered_by_workers_ends_as_one_without_and_asks_nothing
     search = asyncio.create_task(run_search(folder, prepare(config), Watch(), counting.engine("owner")))
     workers = [asyncio.create_task(begun(address_of(url, "one"), counting, f"w{n}", said)) for n in range(2)]
     result = await search
-    ended = await asyncio.wait_for(asyncio.gather(*workers), 30)
+    ended = await asyncio.wait_for(asyncio.gather(*workers), 120)
     same(result, whole)
     assert set(counting.asked.values()) == {1}
     assert read_results(folder).spend["reserved"] == counting.asked.total()

@@ -94,6 +94,12 @@ async def echoes(request: web.Request, body: dict[str, Any]) -> web.StreamRespon
     return web.json_response(answer)
 
 
+async def slow(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+    """Take a moment for the same answer."""
+    await asyncio.sleep(0.02)
+    return await echoes(request, body)
+
+
 SYSTEM_REFUSAL = {"error": {"message": "System role not supported", "type": "BadRequestError", "code": 400}}
 
 

@@ -15,8 +15,8 @@ from defender.engines.served import Served
 from defender.errors import EngineDown
 from tests.contracts.engine import Allowance
 from tests.engines import fault_server as on
-from tests.engines.fault_server import FaultServer, until
-from tests.engines.test_lanes import ask, fleet, question, slow
+from tests.engines.fault_server import FaultServer, slow, until
+from tests.engines.test_lanes import ask, fleet, question
 
 
 @pytest.fixture(autouse=True)

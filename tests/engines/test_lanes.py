@@ -16,7 +16,7 @@ from defender.errors import ConfigError, EngineDown
 from defender.records import Request, Response, Sampling
 from tests.contracts.engine import Allowance
 from tests.engines import fault_server as on
-from tests.engines.fault_server import FaultServer, models, until
+from tests.engines.fault_server import FaultServer, models, slow, until
 
 
 def question(number: int) -> Request:
@@ -41,11 +41,6 @@ async def fleet(
 
 async def ask(engine: Served, numbers: range) -> list[Response]:
     return await asyncio.gather(*(engine.complete(question(number)) for number in numbers))
-
-
-async def slow(request: Any, body: dict[str, Any]) -> Any:
-    await asyncio.sleep(0.02)
-    return await on.echoes(request, body)
 
 
 async def asked_again(engine: Served, server: FaultServer, more: int) -> None:

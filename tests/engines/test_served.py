@@ -234,11 +234,7 @@ async def test_a_server_that_wants_the_new_name_of_the_token_limit_gets_it_from_
 
 
 async def test_no_more_requests_are_open_than_allowed() -> None:
-    async def slow(request: Any, body: dict[str, Any]) -> Any:
-        await asyncio.sleep(0.02)
-        return await on.echoes(request, body)
-
-    async with serving(then=slow, max_in_flight=5) as (engine, server):
+    async with serving(then=on.slow, max_in_flight=5) as (engine, server):
         server.meet = 5
         await asyncio.gather(*(engine.complete(QUESTION) for _ in range(20)))
     assert server.widest == 5
