@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from defender.contracts import Store
-from defender.records import Decision
+from defender.records import Decision, Trial
 
 
 class Decisions:
@@ -19,3 +19,17 @@ class Decisions:
         """Keep one decision. Raises StoreError."""
         self._store.note("decision", f"{self._said:06d}", asdict(decision))
         self._said += 1
+
+
+def in_words(trial: Trial) -> str:
+    """Return a trial's estimate and floors in one phrase."""
+    if trial.estimate is None:
+        return trial.failure
+    found = trial.estimate
+    floors = []
+    for name, gap in trial.gaps.items():
+        miss = trial.misses.get(name, gap)
+        floors.append(f"{name} " + ("kept" if gap <= 0 else f"missed by {miss:.1f}" if miss > 0 else "not yet shown"))
+    return (
+        f"PB {found.pb:.2f} ({found.interval.low:.2f} to {found.interval.high:.2f}); {', '.join(floors) or 'no floors'}"
+    )

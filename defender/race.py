@@ -15,13 +15,16 @@ from typing import NamedTuple
 
 from defender.bias import estimate
 from defender.decide import Floor, race_decision, rank, reaches, shows_floors
-from defender.errors import IncompleteMatrix
+from defender.decisions import in_words
+from defender.errors import BudgetSpent, IncompleteMatrix
 from defender.measure import Measurer
 from defender.odds import Standing, standing
 from defender.plan import Ladder, Panel
 from defender.records import Action, Candidate, Decision, OutcomeMatrix, Trial
 
 Matrices = tuple[OutcomeMatrix, ...]
+
+SPENT = "the budget was spent within this block: retries cost more than was kept for them"
 
 CUTTING = 0.8
 """Share of the error rate that the cuts of the finals may spend: the tests of the race seldom spend theirs."""
@@ -100,6 +103,9 @@ class Race:
             entrants: new candidates.
             incumbent: the best so far that keeps its floors, measured on every block of the race already.
             affordable: told the requests of the next block; False ends the race there.
+
+        Raises:
+            BudgetSpent: within a block; who was in it is said to be unfinished, and nothing of this race counts.
         """
         alive = list(entrants)
         trials: dict[str, Trial] = {}
@@ -107,9 +113,13 @@ class Race:
             if not alive:
                 break
             if not affordable(self.cost(len(alive), block)):
-                self._unfinished(alive, block, trials)
+                self._unfinished(alive, block, trials, "the search budget ended before this block")
                 return [trials[c.id] for c in entrants]
-            await self._measurer.fill(alive, self._panels[block])
+            try:
+                await self._measurer.fill(alive, self._panels[block])
+            except BudgetSpent:
+                self._unfinished(alive, block, trials, SPENT)
+                raise
             alive = self._judge(alive, incumbent, block, trials)
         return [trials[c.id] for c in entrants]
 
@@ -117,7 +127,8 @@ class Race:
         """Let those who may be the best climb on, so that they are known better before finalists are named.
 
         As many go on as the rules' risk asks for, and never fewer than the ladder says. Where the budget pays for
-        fewer, fewer do, and the risk is said; the least number of the blocks after is kept for them.
+        fewer, fewer do, and the risk is said; the least number of the blocks after is kept for them. Where it is spent
+        within a block, everyone is known as after the block before.
 
         Args:
             trials: all of the search.
@@ -143,7 +154,12 @@ class Race:
                 self._say(baseline, block - 1, "unfinished", "the search budget ended before the finals did")
                 break
             going = self._called(cut, width, block, found)
-            await self._measurer.fill(list({c.id: c for c in (*going, baseline)}.values()), self._panels[block])
+            try:
+                await self._measurer.fill(list({c.id: c for c in (*going, baseline)}.values()), self._panels[block])
+            except BudgetSpent:
+                for candidate in going:
+                    self._say(candidate, block, "unfinished", SPENT)
+                break
             for candidate in going:
                 trial = self.trial(candidate, block)
                 found[candidate.id] = trial
@@ -259,11 +275,11 @@ class Race:
         ]
         return [min(shown)[2]] if shown else []
 
-    def _unfinished(self, alive: Sequence[Candidate], block: int, trials: dict[str, Trial]) -> None:
+    def _unfinished(self, alive: Sequence[Candidate], block: int, trials: dict[str, Trial], why: str) -> None:
         for candidate in alive:
             known = trials.get(candidate.id) or Trial(candidate, None, {}, failure="the search budget ended first")
             trials[candidate.id] = replace(known, dropped_at=block)
-            self._say(candidate, block, "unfinished", "the search budget ended before this block")
+            self._say(candidate, block, "unfinished", why)
 
     def _baseline(self, panel: Panel) -> Mapping[str, Matrices]:
         baseline = self._rules.baseline
@@ -276,17 +292,3 @@ class Race:
 
     def _say(self, candidate: Candidate, block: int, action: Action, reason: str) -> None:
         self._log(self.decision(candidate, block, action, reason))
-
-
-def in_words(trial: Trial) -> str:
-    """Return a trial's estimate and floors in one phrase."""
-    if trial.estimate is None:
-        return trial.failure
-    found = trial.estimate
-    floors = []
-    for name, gap in trial.gaps.items():
-        miss = trial.misses.get(name, gap)
-        floors.append(f"{name} " + ("kept" if gap <= 0 else f"missed by {miss:.1f}" if miss > 0 else "not yet shown"))
-    return (
-        f"PB {found.pb:.2f} ({found.interval.low:.2f} to {found.interval.high:.2f}); {', '.join(floors) or 'no floors'}"
-    )

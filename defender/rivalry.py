@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from defender.admission import Admission
 from defender.confirm import Confirm, SearchResult, name_finalists
 from defender.contracts import Store, Strategy
-from defender.decisions import Decisions
+from defender.decisions import Decisions, in_words
 from defender.errors import BudgetError, BudgetSpent, DefenderError
 from defender.ledger import Ledger
 from defender.marker import PanelMarker
 from defender.measure import Measurer
-from defender.race import Race, in_words
+from defender.race import Race
 from defender.records import Action, Candidate, Decision, Trial
 from defender.search import SearchPlan
 

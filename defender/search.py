@@ -6,19 +6,18 @@ Finalists are fixed, in order, by the search items: by who is likely to be the b
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from defender.confirm import Claims, Confirm, SearchResult, name_finalists
 from defender.contracts import Proposer, Store
 from defender.decide import Floor, rank, shows_floors
-from defender.decisions import Decisions
+from defender.decisions import Decisions, in_words
 from defender.errors import BudgetError, BudgetSpent
 from defender.ledger import Ledger
 from defender.measure import Measurer
 from defender.plan import Ladder, Panel
-from defender.race import Race, Rules, in_words
+from defender.race import Race, Rules
 from defender.records import Candidate, Decision, Trial
 
 Refresh = Callable[[Sequence[Trial], Callable[[Decision], None]], Awaitable[None]]
@@ -147,9 +146,8 @@ class Search:
             if not self._trials:
                 raise  # nobody to confirm
         self.ledger.hold(plan.claims.cost)
-        with suppress(BudgetSpent):
-            self.announce("search: finals, those that may be the best on more items", 0)
-            self._trials = await race.finals(self._trials, lambda cost, later: self._afford(cost, self._worth, later))
+        self.announce("search: finals, those that may be the best on more items", 0)
+        self._trials = await race.finals(self._trials, lambda cost, later: self._afford(cost, self._worth, later))
         self.ledger.hold(0)
         confirm = Confirm(self.measurer, self.store, plan.claims, self._decisions, self.announce)
         likeliest = race.likeliest(self._trials)

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from defender.decide import Floor
+from defender.decisions import in_words
+from defender.errors import BudgetSpent
 from defender.plan import Ladder, Panel
-from defender.race import Race, Rules, in_words
+from defender.race import Race, Rules
 from defender.records import Candidate, Decision, Request, Response, Trial
 from tests.scripted_world import IDENTITIES, WORLD, Sitting, panel, sitting
 
@@ -223,6 +225,26 @@ async def test_finals_that_cannot_be_paid_leave_everyone_where_they_were(tmp_pat
         assert await course.race.finals(told, lambda *_: False) == told
         assert at.engine.counted == spent
     assert course.said[-1].action == "unfinished"
+
+
+async def test_a_budget_spent_within_the_finals_leaves_everyone_as_after_the_block_before(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db") as at:
+        course = Course(at, shares=(0.2, 0.5, 1.0), finals=(1, 1))
+        told = await raced(course)
+        spend = at.measurer.fill
+
+        async def fill(candidates: Sequence[Candidate], asked: Panel) -> None:
+            if asked == PANEL:
+                raise BudgetSpent("no more")
+            await spend(candidates, asked)
+
+        at.measurer.fill = fill  # type: ignore[method-assign]
+        trials = await course.race.finals(told, lambda *_: True)
+        going = [course.race.trial(trial.candidate, 1) for trial in trials if trial.dropped_at is None]
+    assert [trial for trial in trials if trial.dropped_at is None] == going
+    assert [trial for trial in trials if trial.dropped_at == 0], "who was passed over before stays so"
+    ends = {line.candidate: (line.block, line.action) for line in course.said}
+    assert {ends[trial.candidate.id] for trial in going} == {(2, "unfinished")}
 
 
 async def test_the_likeliest_are_those_that_stayed_and_who_misses_a_floor_comes_last(tmp_path: Path) -> None:

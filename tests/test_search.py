@@ -73,6 +73,18 @@ async def test_every_candidate_has_a_line_on_what_became_of_it(tmp_path: Path) -
     assert {t.candidate.id for t in result.trials} <= said
 
 
+async def test_who_was_racing_when_the_budget_was_spent_has_a_line_that_says_so(tmp_path: Path) -> None:
+    async with sitting(tmp_path / "run.db", max_requests=8_000) as at:
+        result = await search(at, candidates=100).run()  # plans without a limit, as if retries had been free
+        lines = [d for d in at.store.notes("decision").values() if int(str(d["block"])) >= 0]
+    assert result.stopped == "the search share of the budget is spent"
+    last = {str(line["candidate"]): line for line in lines}
+    assert {"unfinished"} <= {str(line["action"]) for line in last.values()}
+    assert "admitted" not in {str(line["action"]) for line in last.values()}
+    spent = [str(line["reason"]) for line in last.values() if line["action"] == "unfinished"]
+    assert all(reason.startswith("the budget was spent within this block") for reason in spent)
+
+
 async def test_before_every_generation_the_proposer_may_be_refreshed_with_all_trials_so_far(tmp_path: Path) -> None:
     told: list[int] = []
 
