@@ -238,7 +238,7 @@ async def test_a_budget_spent_within_the_finals_leaves_everyone_as_after_the_blo
                 raise BudgetSpent("no more")
             await spend(candidates, asked)
 
-        at.measurer.fill = fill  # type: ignore[method-assign]
+        at.measurer.fill = fill  # type: ignore[method-assign,assignment]
         trials = await course.race.finals(told, lambda *_: True)
         going = [course.race.trial(trial.candidate, 1) for trial in trials if trial.dropped_at is None]
     assert [trial for trial in trials if trial.dropped_at is None] == going
