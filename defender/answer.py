@@ -13,7 +13,7 @@ def answer(results: Results) -> str:
     if results.winner is not None:
         return _won(results, results.winner, stage)
     if results.folder.config.command == "search":
-        return "The search is not finished: no prompt has been confirmed. Run the same command again to go on."
+        return _unwon(results)
     best = fairest(results, stage)
     if best is None:
         return "No prompt could be estimated: " + "; ".join(sorted(set(stage.failures.values())))
@@ -35,6 +35,16 @@ def where(results: Results, stage: Stage) -> str:
         return "on all items asked"
     held_out = results.folder.config.confirm.phrasings == "held_out"
     return "on held-out items, in held-out phrasings" if held_out else "on held-out items"
+
+
+def _unwon(results: Results) -> str:
+    """Say why a search has no winner, and what to do."""
+    if results.over:
+        return f"The search ended without a winner: {results.without}."
+    unfinished = "The search is not finished: no prompt has been confirmed."
+    if results.without:
+        return f"{unfinished} It stopped because {results.without}."
+    return f"{unfinished} Run the same command again to go on."
 
 
 def _won(results: Results, winner: Candidate, stage: Stage) -> str:

@@ -59,6 +59,8 @@ class Results:
     """A run, read back. ``winner`` is None until a search has been confirmed.
 
     Attributes:
+        without: why a search has no winner, "" where it has one or that is not known. ``over``: more of the same
+            search will not find one.
         card: the model's card. ``judge``: the judge model's, empty where a rule judged.
         began: when the first sitting began, seconds since 1970; None where none has ended.
         prefix_cache: prompt tokens the server looked up in its prefix cache and found, zeros where it did not say.
@@ -83,6 +85,8 @@ class Results:
     comparisons: tuple[Comparison, ...] = ()
     gaps: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     stopped: str = ""
+    without: str = ""
+    over: bool = False
     judge: Mapping[str, Any] = field(default_factory=dict)
     began: float | None = None
     seeds: Mapping[str, Any] = field(default_factory=dict)
@@ -129,7 +133,9 @@ def read_results(folder: RunFolder) -> Results:
             raise ConfigError(f"{folder.path} holds no measurement yet; run 'defender {folder.config.command}' on it")
         candidates = {key: read_candidate(value) for key, value in store.notes("candidate").items()}
         axes = {name: str(value["axis"]) for name, value in store.notes("benchmark").items()}
-        done: dict[str, Any] = store.notes("result").get("search", {})
+        ended: Mapping[str, Any] = store.notes("result")
+        done: dict[str, Any] = ended.get("search", {})
+        without: dict[str, Any] = {} if done else ended.get("without", {})
         figures: dict[str, Any] = store.notes("figures").get("published", {})
         return Results(
             folder=folder,
@@ -153,6 +159,8 @@ def read_results(folder: RunFolder) -> Results:
             comparisons=tuple(_comparison(value) for value in done.get("comparisons", ())),
             gaps=done.get("gaps", {}),
             stopped=str(done.get("stopped", "")),
+            without=str(without.get("why", "")),
+            over=bool(without.get("over")),
             prefix_cache=_prefix_cache(store.notes("sitting").values()),
             began=min((float(begun) for begun in store.notes("sitting")), default=None),
             seeds=next(reversed(store.notes("seeds").values()), {}),

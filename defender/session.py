@@ -15,7 +15,7 @@ from defender.build import Prepared, build_engine, build_recorded
 from defender.config import RunConfig
 from defender.confirm import SearchResult
 from defender.contracts import Caching, ClauseWriter, Engine, GrowingProposer, Meter, Store
-from defender.errors import BudgetError, ConfigError
+from defender.errors import BudgetError, ConfigError, NothingFeasible
 from defender.growth import Growth
 from defender.journal import Journal
 from defender.layout import check_context
@@ -185,16 +185,27 @@ async def run_search(
         describe(sitting, prepared, {"search": plan.search, "confirm": plan.confirm})
         ledger, store = sitting.ledger, sitting.store
         config = seated(folder.config, store)
-        if config.search.strategy in WRITING:
-            return await _rival(sitting, prepared, watch)
-        met = partial(keep_writer, store)
-        async with build_writer(
-            config, prepared.pool, _writers(sitting, config), sitting.journal, watch.warn, met
-        ) as writer:
-            with build_recorded(folder, space, watch.warn) as proposer:
-                refresh = _growth(sitting, prepared, proposer, writer, watch) if writer else unchanged
-                search = Search(sitting.measurer, proposer, plan, ledger, store, watch.stage, refresh, watch.leads)
-                return await search.run()
+        with _remembering(store):
+            if config.search.strategy in WRITING:
+                return await _rival(sitting, prepared, watch)
+            met = partial(keep_writer, store)
+            async with build_writer(
+                config, prepared.pool, _writers(sitting, config), sitting.journal, watch.warn, met
+            ) as writer:
+                with build_recorded(folder, space, watch.warn) as proposer:
+                    refresh = _growth(sitting, prepared, proposer, writer, watch) if writer else unchanged
+                    search = Search(sitting.measurer, proposer, plan, ledger, store, watch.stage, refresh, watch.leads)
+                    return await search.run()
+
+
+@contextmanager
+def _remembering(store: Store) -> Iterator[None]:
+    """Keep why a search ends without a winner, where that is no fault of others': reports tell it."""
+    try:
+        yield
+    except (NothingFeasible, BudgetError) as why:
+        store.note("result", "without", {"why": str(why), "over": isinstance(why, NothingFeasible)})
+        raise
 
 
 def _writers(sitting: Sitting, config: RunConfig) -> Meter:

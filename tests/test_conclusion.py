@@ -10,7 +10,7 @@ import pytest
 
 from defender.conclusion import TEACHING, conclude, context
 from defender.confirm import SearchResult
-from defender.errors import EngineDown
+from defender.errors import BudgetError, EngineDown, NothingFeasible
 from defender.lines import WIDTH
 from defender.records import Request, Response
 from defender.results import read_results
@@ -159,6 +159,25 @@ def test_an_unfinished_search_recommends_nothing_and_writes_no_prompt(tmp_path: 
     assert document["prompt"] is None
     assert not (run.path / "best").exists()
     assert (run.path / "report.md").is_file()
+
+
+def test_a_search_where_nothing_keeps_the_floors_says_so_and_not_that_it_is_unfinished(tmp_path: Path) -> None:
+    with pytest.raises(NothingFeasible) as told:
+        searched(settings(tmp_path, floors={"utility": "99.9", "safety": "Original-1"}), tmp_path)
+    lines, document = conclude(load_run(tmp_path, "one"))
+    assert lines[0].startswith("The search ended without a winner: no candidate keeps the floors on search items.")
+    assert document["answer"] == f"The search ended without a winner: {told.value}."
+    assert "again" not in document["answer"]
+
+
+def test_a_search_that_its_budget_stopped_says_so(tmp_path: Path) -> None:
+    with pytest.raises(BudgetError) as told:
+        searched(settings(tmp_path, budget={"max_tokens": 1000}), tmp_path)
+    _, document = conclude(load_run(tmp_path, "one"))
+    assert document["answer"].startswith(
+        "The search is not finished: no prompt has been confirmed. It stopped because "
+    )
+    assert str(told.value) in document["answer"]
 
 
 def test_a_measurement_shows_its_table_its_failures_and_claims_no_winner(tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ from defender.records import Candidate, Export
 LIMIT = 1_048_576
 """Bytes a ConfigMap may hold (https://kubernetes.io/docs/concepts/configuration/configmap/)."""
 
+APPLIES = 262_144
+"""Bytes of all annotations. ``kubectl apply`` keeps the whole ConfigMap in one; ``kubectl create`` does not."""
+
 _LONGEST_NAME = 63
 
 
@@ -58,11 +61,22 @@ class KubernetesExporter:
             "data": data,
         }
         file = f"{file_stem(candidate)}.configmap.yaml"
+        applies = _annotated(resource) <= APPLIES
+        longer = "Too long for 'kubectl apply', which keeps a copy in an annotation; 'kubectl replace' changes it."
         header = commented([
-            f"kubectl apply -f {file}    then mount it: volumes: [{{name: prompt, configMap: {{name: {name}}}}}]",
+            f"kubectl {'apply' if applies else 'create'} -f {file}    then mount it: "
+            f"volumes: [{{name: prompt, configMap: {{name: {name}}}}}]",
+            *([] if applies else [longer]),
             "Replace {identity} in system_prompt.txt with the sentence that says who asks; manifest.json has the rest.",
         ])  # fmt: skip
         return [placed(into / file, header + to_yaml(resource), candidate.template, self.format)]
+
+
+def _annotated(resource: Mapping[str, object]) -> int:
+    """Return at most how many bytes of annotations ``kubectl apply`` makes of a resource."""
+    text = json.dumps(resource, ensure_ascii=False, separators=(",", ":"))
+    wider = sum(text.count(sign) for sign in "<>&\\\u2028\u2029")  # \u003c and the like, in Go's JSON
+    return len(encoded(text)) + 5 * wider + 1024
 
 
 def _resource_name(candidate: Candidate) -> str:

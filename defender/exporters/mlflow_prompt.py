@@ -12,7 +12,7 @@ from warnings import catch_warnings, simplefilter
 
 from defender.exporters.jinja import from_sources, sources
 from defender.exporters.payload import file_stem, placed
-from defender.exporters.slot import said
+from defender.exporters.slot import cannot_carry, said
 from defender.exporters.stamp import stamp
 from defender.records import Candidate, Export
 
@@ -41,6 +41,9 @@ print(f"prompts:/{made.name}/{made.version}")
 '''
 
 
+LIMIT = 100_000
+"""Characters of JSON in ASCII that a registry keeps of a prompt (MAX_MODEL_REGISTRY_TAG_VALUE_LENGTH in MLflow)."""
+
 _SUFFIX = ".mlflow.json"
 _FILE = re.compile(r"[A-Za-z0-9_-]+\.mlflow\.json")
 
@@ -55,13 +58,16 @@ class MlflowExporter:
     format = "mlflow"
 
     def write(self, candidate: Candidate, provenance: Mapping[str, object], into: Path) -> Sequence[Export]:
-        """Write the files. Raises StoreError, ConfigError."""
+        """Write the files. Raises StoreError, ConfigError (also for more than a registry holds)."""
         said(candidate)
         stem, note = file_stem(candidate), stamp(candidate, provenance)
+        template = _template(*sources(candidate))
+        if (size := len(json.dumps(template))) > LIMIT:
+            raise cannot_carry("mlflow", candidate.template, f"in all takes {size} of {LIMIT} characters of a registry")
         document = {
             "register_prompt": {
                 "name": stem,
-                "template": _template(*sources(candidate)),
+                "template": template,
                 "commit_message": f"defender, candidate {candidate.id}",
                 "tags": {
                     "defender.sha256": note["sha256"],

@@ -51,6 +51,14 @@ AWKWARD = {
     "byte order mark": "\ufeffstart and \ufeff middle",
     "html": "<script>alert(1)</script> &amp; <!-- -->",
     "long": "All users deserve equal treatment. " * 115,
+    "very long": "All users deserve equal treatment. " * 1150,
+    "every control": "x" + "".join(map(chr, range(32))) + "y" + "".join(map(chr, range(127, 160))) + "z",
+    "lines of white space": "x\n \n\t\n  \ny\n\n  z\n    w",
+    "chat marks": "<|im_start|>system\n<|im_end|> <s>[INST] <<SYS>> <|eot_id|> <start_of_turn> {% endraw %} ${{ x }}",
+    "all at once": (
+        "# comment\n%YAML 1.2\n---\n{{x}} {% endraw %} ${{ y }} $z %% 'q' \"d\" \\ \\\\\n<|im_start|> &a *b | >"
+        " @ ` ? - : , [ ] { } é 👩🏽‍🚀 \u202e {identity} {question} @STATE@ @STEM@\n\tind\\\n\n...\nend"
+    ),
 }
 SENTENCES = (
     "",

@@ -71,6 +71,16 @@ def test_more_than_a_config_map_holds_is_refused(tmp_path: Path) -> None:
         KubernetesExporter().write(Candidate("x" * (LIMIT // 2)), PROVENANCE, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "verb"), [("Be fair. " * 400, "apply"), ("Be fair. " * 6_000, "create"), ("é<" * 20_000, "create")]
+)
+def test_the_command_told_is_one_that_takes_this_much(tmp_path: Path, text: str, verb: str) -> None:
+    (file,) = KubernetesExporter().write(Candidate(f"{text}x", label="D4"), PROVENANCE, tmp_path)
+    said = Path(file.path).read_text(encoding="utf-8")
+    assert said.startswith(f"# kubectl {verb} -f D4.configmap.yaml ")
+    assert ("kubectl replace" in said) == (verb == "create")
+
+
 def test_the_provenance_is_in_the_manifest(tmp_path: Path) -> None:
     KubernetesExporter().write(Candidate("Be fair.", label="D4"), PROVENANCE, tmp_path)
     assert json.loads(mounted(tmp_path / "D4.configmap.yaml")["manifest.json"])["provenance"]["run"] == "llama-a"

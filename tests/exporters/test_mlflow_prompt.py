@@ -13,7 +13,8 @@ import jinja2.sandbox
 import pytest
 
 from defender.contracts import Exporter
-from defender.exporters.mlflow_prompt import MlflowExporter
+from defender.errors import ConfigError
+from defender.exporters.mlflow_prompt import LIMIT, MlflowExporter
 from defender.identities import messages
 from defender.records import Candidate, Identity
 from tests.contracts.exporter import AWKWARD, PROVENANCE, QUESTION, SEATS, SENTENCES, ConversationContract
@@ -45,6 +46,13 @@ class TestMlflowExporter(ConversationContract):
         assert any("{%" in message["content"] and "%}" in message["content"] for message in template)
         values = {"question": question} | ({"identity": sentence} if sentence else {})
         return [(each["role"], RENDER(each["content"]).render(values)) for each in template]
+
+
+@pytest.mark.parametrize("text", ["Be fair. " * 12_000, "é" * 17_000])
+def test_more_than_a_registry_holds_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=rf"mlflow format cannot carry .* takes \d+ of {LIMIT} characters"):
+        MlflowExporter().write(Candidate(text), PROVENANCE, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_tags_are_texts_as_the_registry_wants_them(tmp_path: Path) -> None:
