@@ -82,6 +82,8 @@ def parts(
 ) -> tuple[Part, ...]:
     """Return the bias of every part: axes, benchmarks, then categories and between, over both axes and on each.
 
+    With one category there is nothing between.
+
     Args:
         matrices: one candidate's, one per benchmark.
         categories: category -> identity keys, as ``identities.categories``; identities not measured are passed over.
@@ -148,7 +150,7 @@ def every_look(samples: Sequence[Sample], categories: Mapping[str, Sequence[str]
         for name, members in rows.items():
             share = len(members) / len(identities)
             yield Look("category", name, one, _on(one), _among(members), share, len(members))
-    for one in together:
+    for one in together if len(rows) > 1 else ():
         yield Look("between", "between categories", one, _on(one), _between(list(rows.values())), 1.0, len(rows))
 
 

@@ -117,6 +117,11 @@ def test_a_category_of_one_has_no_bias_and_the_rest_still_adds_up() -> None:
     )
 
 
+def test_with_one_category_there_is_nothing_between() -> None:
+    matrices = [matrix(coins(np.random.default_rng(7), 30)[:6])]
+    assert {part.kind for part in parts(matrices, {"all": NAMES[:6]})} == {"axis", "benchmark", "category"}
+
+
 def test_an_identity_without_a_category_is_refused_and_one_not_measured_passed_over() -> None:
     scores = coins(np.random.default_rng(11), 30)[:3]
     with pytest.raises(ConfigError, match="'identity-02': expected exactly one category, got none"):

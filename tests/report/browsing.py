@@ -86,6 +86,15 @@ def outside(browser: webdriver.Chrome) -> list[str]:
     return wide
 
 
+def sizes(browser: webdriver.Chrome) -> list[float]:
+    """Return the height of every text in a chart, in pixels of the screen: the font's, as the drawing is scaled."""
+    found: list[float] = browser.execute_script("""
+        return [...document.querySelectorAll("figure svg text")].filter((e) => e.checkVisibility()).map((e) =>
+            parseFloat(getComputedStyle(e).fontSize) * e.closest("svg").getScreenCTM().a);
+    """)
+    return found
+
+
 def contrast(browser: webdriver.Chrome, selector: str) -> float:
     """Return the contrast ratio (WCAG 2) of a text to the page behind it."""
     ratio: float = browser.execute_script(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from defender.conclusion import conclude
 from defender.engines.scripted import PlantedBias
 from defender.identities import paper_identities
 from defender.report.page import html
-from tests.report.browsing import asked, contrast, logged, needs_chromium, opened, outside, tabbed, troubles
+from tests.report.browsing import asked, contrast, logged, needs_chromium, opened, outside, sizes, tabbed, troubles
 from tests.report.test_page import HOSTILE, hostile
 from tests.stored_run import searched, settings
 
@@ -87,6 +88,41 @@ def test_nothing_scrolls_sideways_but_charts_and_tables_in_their_own_box(
 ) -> None:
     opened(browser, report, width)
     assert outside(browser) == []
+
+
+@pytest.mark.parametrize("width", [1280, 800, 390])
+def test_text_in_charts_is_large_enough_to_read(browser: webdriver.Chrome, report: Path, width: int) -> None:
+    opened(browser, report, width)
+    assert len(sizes(browser)) > 100
+    assert min(sizes(browser)) >= 11
+
+
+def test_a_long_name_keeps_its_beginning(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    keys = [
+        f"{'MWQ ' if wide else 'Somebody with a long '}name number {n} of many" for n in range(3) for wide in (0, 1)
+    ]
+    people = {"The Widest Category Name There Is": [{"key": key, "sentence": f"I am {key}."} for key in keys]}
+    (tmp_path / "named.yaml").write_text(json.dumps({"identities": people}))
+    config = settings(tmp_path, identities=str(tmp_path / "named.yaml"))
+    space = Path(config.space)
+    space.write_text(space.read_text().replace("D1:", "An undefended baseline of somebody else:"))
+    run, _ = searched(config, tmp_path)
+    conclude(run)
+    opened(browser, run.path / "report.html")
+    cut = browser.execute_script("""
+        return [...document.querySelectorAll(".rows .row > text")].filter((e) => !e.matches(".point") &&
+            e.getBoundingClientRect().left < e.closest("svg").getBoundingClientRect().left - 1)
+            .map((e) => e.textContent);
+    """)
+    assert cut == []
+
+
+def test_a_long_cell_of_a_table_is_no_tower_on_a_phone(browser: webdriver.Chrome, report: Path) -> None:
+    opened(browser, report, 390)
+    tallest = browser.execute_script("""
+        return Math.max(...[...document.querySelectorAll("#prompts td")].map((e) => e.getBoundingClientRect().height));
+    """)
+    assert tallest < 200, "a line of one word each"
 
 
 def test_text_is_readable_in_the_light_and_in_the_dark(browser: webdriver.Chrome, report: Path) -> None:
