@@ -15,8 +15,8 @@ from defender.sandbox.launcher import Launcher, bubblewrap, landlock
 from defender.sandbox.limits import Limits
 from defender.sandbox.sandbox import Sandbox
 
-TIGHT = Limits(cpu_s=2, wall_s=3, memory_mb=300, threads=16)
-"""So that programs that never end, end soon."""
+TIGHT = Limits(cpu_s=2, wall_s=30, memory_mb=300, threads=16)
+"""So that programs that never end, end soon, and others have the time they need on a machine that is slow or stops."""
 
 
 def launcher_or_skip(kind: str) -> Launcher:
