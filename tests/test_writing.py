@@ -137,8 +137,8 @@ async def test_the_writer_is_told_nothing_of_the_items(tmp_path: Path) -> None:
 async def test_a_writer_that_is_not_there_is_warned_about_and_the_search_goes_on(tmp_path: Path) -> None:
     warned: list[str] = []
     async with FaultServer() as server:
-        dead = server.base_url
-    _, result = await grown(growing(tmp_path, model="tiny", base_url=dead), tmp_path, warned)
+        await server.stop()
+        _, result = await grown(growing(tmp_path, model="tiny", base_url=server.base_url), tmp_path, warned)
     assert result.winner
     assert warned[0].startswith("the writer cannot be reached, so no clauses are written for now")
     assert all(words.startswith("no new clauses this time: the writer is down") for words in warned[1:])

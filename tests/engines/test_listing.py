@@ -40,8 +40,8 @@ async def test_a_dead_endpoint_is_named_with_what_was_seen_and_what_to_run() -> 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         dead = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    with pytest.raises(EngineDown, match="Connect") as caught:
-        await card_at(dead)
+        with pytest.raises(EngineDown, match="Connect") as caught:
+            await card_at(dead)
     assert dead in str(caught.value)
     assert "defender doctor" in str(caught.value)
 
