@@ -147,14 +147,22 @@ def test_a_database_that_is_restarted_in_the_middle_costs_nothing_and_counts_not
 def test_a_commit_whose_outcome_is_unknown_is_neither_lost_nor_counted_twice(
     postgres: Postgres, tmp_path: Path
 ) -> None:
-    """The line is cut between the client and the server after every message of a commit; the server gets that one."""
+    """The line is cut between client and server after any message of a commit; the server gets that one."""
     with closing(opened(postgres, tmp_path)) as owner, Line(postgres.port) as line:
         there = address_of(postgres.url(line.port), place(postgres, tmp_path).run)
         with closing(SqlStore(there, database=ServerDatabase(there, "worker"))) as store:
-            for n in range(40):
-                line.cut_after(n % 14)
+
+            def commit(n: int) -> None:
                 store.commit([(f"k{n}", ANSWER)], [(CELL._replace(repeat=n), f"k{n}", RIGHT)], [PAID])
-            assert line.cuts > 25
+
+            commit(0)
+            before = line.sent
+            commit(1)
+            messages = line.sent - before
+            for n in range(2, 40):
+                line.cut_after((n - 2) * messages // 38)
+                commit(n)
+            assert line.cuts == 38
             assert owner.spend()["reserved"] == owner.spend()["settled"] == 40
             assert len(owner.grades(CELL.candidate)) == 40
 
