@@ -38,6 +38,7 @@ class CountingServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._port = 0
+        self._runner: web.AppRunner | None = None
 
     def __enter__(self) -> CountingServer:
         self._thread.start()
@@ -48,6 +49,10 @@ class CountingServer:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 
+    def quiet(self) -> bool:
+        """Tell whether nobody is connected: all that was sent by those who are gone has been read."""
+        return self._runner is None or self._runner.server is None or not self._runner.server.connections
+
     def url(self, who: str) -> str:
         return f"http://127.0.0.1:{self._port}/{who}/v1"
 
@@ -55,10 +60,10 @@ class CountingServer:
         app = web.Application(client_max_size=2**24)
         app.router.add_get("/{who}/v1/models", self._models)
         app.router.add_post("/{who}/v1/chat/completions", self._chat)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self._port = runner.addresses[0][1]
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self._port = self._runner.addresses[0][1]
 
     async def _models(self, _: web.Request) -> web.StreamResponse:
         return web.json_response(models("tiny"))

@@ -48,7 +48,9 @@ class Torn:
             until(lambda: len(self._counting.asked) - self._before >= requests, process)
             process.send_signal(signal.SIGKILL)
             process.wait()
-        time.sleep(0.2)  # what it sent in its last moment has reached the server
+        while not self._counting.quiet():  # until what it sent in its last moment has reached the server
+            time.sleep(0.02)
+        time.sleep(0.2)
         if requests:
             keys = set(self.asked())
             with closing(SqlStore(self.database, readonly=True)) as store:

@@ -28,6 +28,11 @@ class Here:
         self.env = {**installed(folder / "site"), "TMPDIR": str(folder / "tmp"), "DEFENDER_VLLM_PYTHON": sys.executable}
         self.env |= {"FAKE_VLLM_ASKED": str(folder / "asked.jsonl"), "FAKE_VLLM_END": str(folder / "end")}
         (folder / "tmp").mkdir()
+        (folder / "bin").mkdir()
+        blind = folder / "bin" / "nvidia-smi"  # the same machine everywhere: one without a GPU
+        blind.write_text("#!/bin/sh\nexit 9\n")
+        blind.chmod(0o755)
+        self.env["PATH"] = f"{blind.parent}{os.pathsep}{os.environ['PATH']}"
         self.model = model(folder)
         (folder / "mine.txt").write_text("You are a helpful assistant.\n")
 
