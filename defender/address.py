@@ -1,4 +1,4 @@
-"""Where a run's database is when it is on a server: its URL, the run's name in it, and what of it may be shown."""
+"""Where servers are: a run's database, its URL and the run's name in it, and models; and what of it may be shown."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from defender.errors import ConfigError
 
 SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 EXPECTED = "postgresql+psycopg://USER@HOST/DATABASE"
+SERVED = "http://localhost:8000/v1"
 _SECRET = ("password", "sslpassword", "passfile")
 _LONGEST = 63
 """Bytes of a name in PostgreSQL; longer ones would be cut without a word."""
@@ -94,6 +95,28 @@ def checked(url: str) -> tuple[str, str]:
             "number (in a password, '/', '#' and '@' are written %2F, %23 and %40)"
         )
     return urlunsplit(parts._replace(fragment="")), unquote(parts.fragment)
+
+
+def no_plain_address(url: str) -> str:
+    """Return why a text is not the plain address of a model's server, without what it may give away; "" where it is.
+
+    Run folders, fingerprints and messages hold addresses as they were given, so an address may not carry a secret.
+    """
+    got = "one with an '@'" if "@" in url else repr(url.partition("?")[0].partition("#")[0])
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        good = False
+    if not good or not url.isprintable() or " " in url:
+        return f"expected an address such as {SERVED}, got {got}"
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        return (
+            f"expected an address and nothing more, such as {SERVED}, got one with a user, a '?' or a '#' in it: that "
+            "would be kept with the run, and not be sent with its requests. A key goes into an environment variable "
+            "(--api-key-env)"
+        )
+    return ""
 
 
 def without_password(url: str) -> str:

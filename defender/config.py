@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationError
 
-from defender.address import checked
+from defender.address import checked, no_plain_address
 from defender.documents import Document, read_yaml
 from defender.errors import ConfigError
 from defender.presets import filled, presets
@@ -183,6 +183,7 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
         )
     for model in config.models or (config.model,):
         _check_model(model)
+    _check_addresses(config)
     if config.store is not None:
         checked(config.store)
     elif config.speed.workers != "none":
@@ -215,7 +216,7 @@ def _check_model(model: ModelConfig) -> None:
             f"a server is given ({model.base_url}) but not which of its models: give --model NAME, "
             "or leave --base-url out for the embedded model"
         )
-    urls = (model.base_url,) if isinstance(model.base_url, str) else model.base_url or ()
+    urls = _urls(model)
     if model.weights and len(model.weights) != len(urls):
         raise ConfigError(f"model.weights: expected one for each of the {len(urls)} servers, got {len(model.weights)}")
     if not model.vllm and (asked := model.server.model_dump(exclude_defaults=True)):
@@ -223,6 +224,23 @@ def _check_model(model: ModelConfig) -> None:
             f"model.server says how to start vLLM ({', '.join(asked)}), but there is no model to start: give "
             "model.vllm, a hub id or a folder"
         )
+
+
+def _check_addresses(config: RunConfig) -> None:
+    """Refuse addresses that could not be kept with the run as they are."""
+    given = {
+        "--judge-base-url": (config.judge.base_url,),
+        "--writer-base-url": (config.search.writer.base_url,),
+        "--base-url": [url for model in (config.model, *config.models) for url in _urls(model)],
+    }
+    for option, urls in given.items():
+        for url in filter(None, urls):
+            if why := no_plain_address(url):
+                raise ConfigError(f"{option}: {why}")
+
+
+def _urls(model: ModelConfig) -> tuple[str, ...]:
+    return (model.base_url,) if isinstance(model.base_url, str) else model.base_url or ()
 
 
 def restore_config(kept: object) -> RunConfig:

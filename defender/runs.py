@@ -24,6 +24,8 @@ STUDY = "study.db"
 ABLATION = "ablation"
 """Where an ablation lies in its run's folder; of another prompt than the winner, with the prompt's id after it."""
 LOG = "vllm.log"
+_LONGEST_NAME = 200
+"""Bytes of a run's name: file systems allow 255, and what is made of the name is longer."""
 GUESTS = ("optuna", "openai", "ctranslate2", "datasets", "numpy", "scipy", "pandas", "SQLAlchemy", "pydantic")
 
 
@@ -76,6 +78,8 @@ def open_run(
         ResumeRefused: started with another configuration; the message shows the difference.
         StoreError: the folder cannot be written.
     """
+    if name is not None:
+        check_name(name)
     decisive = config.decisive() | {"contents": dict(contents or {})}
     digest = digest_of(decisive)
     path = _place(config, runs, name, digest)
@@ -157,6 +161,16 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no folder of a run can have. Raises ConfigError."""
+    last = Path(name).name
+    if last in ("", "..") or not last.isprintable() or len(last.encode(errors="replace")) > _LONGEST_NAME:
+        raise ConfigError(
+            f"--run: expected a name such as 'first', or the path of a run's folder, got {name[:80]!r}; without --run "
+            "one is made"
+        )
 
 
 def _place(config: RunConfig, runs: Path, name: str | None, digest: str) -> Path:

@@ -15,9 +15,9 @@ SystemRole = Literal["auto", "system", "user"]
 
 
 class Section(BaseModel):
-    """A frozen section; an unknown key is an error."""
+    """A frozen section; an unknown key is an error, and so is a number without end."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
 
 
 class ServerConfig(Section):

@@ -21,7 +21,7 @@ from defender.errors import BudgetError, ConfigError
 from defender.jointly import Verdict, judge_all
 from defender.records import Comparison, Trial, digest_of
 from defender.results import Results, read_results
-from defender.runs import CONFIG, RunFolder, load_run, open_run, write_json
+from defender.runs import CONFIG, RunFolder, check_name, load_run, open_run, write_json
 from defender.session import Watch, run_measure, run_search
 from defender.settings import BudgetConfig
 
@@ -76,6 +76,7 @@ def slug(config: RunConfig) -> str:
 def group_path(config: RunConfig, runs: Path, name: str | None) -> Path:
     """Return the group's folder: the one named, else one named after what is asked of whom."""
     if name is not None:
+        check_name(name)
         return Path(name) if "/" in name else runs / name
     what = Path(config.prompts[0]).stem if config.prompts else Path(config.space).stem
     digest = digest_of([one.decisive() for one in apart(config)])

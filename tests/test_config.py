@@ -197,6 +197,29 @@ def test_several_servers_are_one_model_in_any_order_and_an_alias_frees_the_run_f
     assert named[0].decisive() == named[1].decisive()
 
 
+@pytest.mark.parametrize(
+    ("key", "option"),
+    [
+        ("model.base_url", "--base-url"),
+        ("judge.base_url", "--judge-base-url"),
+        ("search.writer.base_url", "--writer-base-url"),
+    ],
+)
+@pytest.mark.parametrize("url", ["http://ann:s3cr3t@h/v1", "http://h/v1?key=s3cr3t"])
+def test_an_address_with_a_secret_is_refused_before_a_folder_could_keep_it(key: str, option: str, url: str) -> None:
+    named = {"model.name": "m", "model.base_url": "http://h/v1", "judge.kind": "model"}
+    with pytest.raises(ConfigError, match=f"^{option}: expected an address") as caught:
+        load_config(None, named | {key: url})
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["budget.max_usd", "budget.max_hours", "search.margin", "model.timeout_s"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_number_without_end_is_none(key: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"the command line: {key}"):
+        load_config(None, {key: value})
+
+
 def test_weights_are_one_for_each_server() -> None:
     model = {"model.name": "m", "model.base_url": ["http://a/v1", "http://b/v1"]}
     assert load_config(None, model | {"model.weights": [1, 2]}).model.weights == (1.0, 2.0)

@@ -30,6 +30,14 @@ def test_a_run_without_a_name_is_named_by_what_it_does(tmp_path: Path) -> None:
     assert open_run(prompts, tmp_path, None).name.startswith("measure-mine-embedded-")
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "runs/..", "/", "x\ny", "x" * 201, "\udcff"])
+def test_a_name_that_no_run_can_have_is_refused_and_makes_nothing(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="--run: expected a name"):
+        open_run(CONFIG, tmp_path / "runs", name)
+    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "config.json").exists()
+
+
 def test_the_same_configuration_resumes_the_run(tmp_path: Path) -> None:
     open_run(CONFIG, tmp_path, "one")
     assert open_run(CONFIG, tmp_path, "one").resumed

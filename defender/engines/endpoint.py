@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+from defender.address import no_plain_address
 from defender.engines.wire import RESERVED
 from defender.errors import ConfigError
 
@@ -30,13 +31,8 @@ class Server:
     max_in_flight: int = 0
 
     def __post_init__(self) -> None:
-        if not _is_address(self.base_url):
-            raise ConfigError(f"base_url: expected an address such as http://localhost:8000/v1, got {self.base_url!r}")
-        if asked := urlsplit(self.base_url).query or urlsplit(self.base_url).fragment:
-            raise ConfigError(
-                f"base_url {self.url}: expected an address that ends in its path, such as http://localhost:8000/v1, "
-                f"got '{asked}' after it; what it asks for cannot be sent with every request"
-            )
+        if why := no_plain_address(self.base_url):
+            raise ConfigError(f"base_url: {why}")
         if not 0 < self.weight < float("inf") or self.max_in_flight < 0:
             raise ConfigError(
                 f"base_url {self.base_url}: expected a weight above 0 and in_flight of at least 0, "
@@ -45,10 +41,9 @@ class Server:
 
     @property
     def url(self) -> str:
-        """The address in one spelling: lower-case host, no credentials, no trailing slash."""
+        """The address in one spelling: lower-case host, no trailing slash."""
         url = urlsplit(self.base_url)
-        host = url.netloc.rpartition("@")[2].lower()
-        return f"{url.scheme}://{host}{url.path.rstrip('/')}"
+        return f"{url.scheme}://{url.netloc.lower()}{url.path.rstrip('/')}"
 
 
 @dataclass(frozen=True)
@@ -115,11 +110,3 @@ class Endpoint:
     def key(self) -> str:
         """The API key; servers without keys accept any."""
         return (self.api_key or os.environ.get(self.api_key_env, "")).strip() or "none"
-
-
-def _is_address(base_url: str) -> bool:
-    try:
-        url = urlsplit(base_url)
-        return url.scheme in ("http", "https") and bool(url.hostname) and (url.port is None or url.port > 0)
-    except ValueError:
-        return False

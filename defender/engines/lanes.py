@@ -44,7 +44,6 @@ class Lane:
     """
 
     server: Server
-    client: AsyncOpenAI
     transport: Transport
     pace: Pace
     gate: Gate
@@ -57,6 +56,11 @@ class Lane:
     looks: int = 0
     asked: int = 0
     failed: int = 0
+
+    @property
+    def client(self) -> AsyncOpenAI:
+        """Asks the server what is no request."""
+        return self.transport.client
 
 
 @dataclass
@@ -187,7 +191,6 @@ class Lanes:
         await asyncio.gather(*self._looking, return_exceptions=True)
         for lane in self.lanes:
             await lane.transport.close()
-            await lane.client.close()
 
     def _best(self, tried: Collection[Lane]) -> Lane | None:
         """Return the server that is least busy for its weight; None while it, or with equal weights all, are full."""

@@ -59,3 +59,8 @@ class Patience:
 def beyond(asked: float | None) -> bool:
     """Tell whether a server asks to wait longer than we do."""
     return asked is not None and asked > LONGEST_RETRY_AFTER_S
+
+
+def too_long(asked: float) -> str:
+    """Say that a server asks to wait longer than we do."""
+    return f"asks to wait {asked:.0f} s, and {LONGEST_RETRY_AFTER_S:.0f} s is the longest we wait"

@@ -10,9 +10,6 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import httpx
-from openai import AsyncOpenAI, DefaultAioHttpClient
-
 from defender.contracts import Bill, Meter
 from defender.costs import Unmetered
 from defender.engines import metrics, wire
@@ -22,7 +19,8 @@ from defender.engines.gate import Gate
 from defender.engines.lanes import Lane, Lanes
 from defender.engines.listing import Listed, Unready, learn, perhaps_v1
 from defender.engines.pace import Pace
-from defender.engines.patience import LONGEST_RETRY_AFTER_S, Patience, beyond
+from defender.engines.patience import Patience, beyond, too_long
+from defender.engines.proxy import NAMED
 from defender.engines.seating import takes_system
 from defender.engines.transport import UNREACHED, Answer, Transport, unreached
 from defender.errors import ConfigError, EngineDown
@@ -46,6 +44,7 @@ class Served:
         self._dialect = wire.Dialect(endpoint.model, folded=endpoint.system_role == "user", extra=endpoint.extra_body)
         self._breaker = self._new_breaker()
         self._down = ""
+        self._secret = endpoint.key.encode(errors="replace")
         self._patience = Patience(endpoint.max_attempts, endpoint.backoff_s)
 
     @property
@@ -111,7 +110,7 @@ class Served:
                     attempt += 1
                     response, asked = await self._send(lanes, lane, body, request.sampling.max_tokens)
                     bill.settle(response)
-                if dialect.limit == "max_tokens" and _wants_new_limit(response):
+                if dialect.limit == "max_tokens" and wire.wants_new_limit(response):
                     self._dialect = replace(self._dialect, limit="max_completion_tokens")
                     continue
                 tried.append(lane)
@@ -151,16 +150,8 @@ class Served:
                 f"{endpoint.url}: the key in {endpoint.api_key_env} has characters no key has; set it anew"
             )
         most = server.max_in_flight or endpoint.max_in_flight
-        timeout = httpx.Timeout(endpoint.timeout_s)
-        client = AsyncOpenAI(
-            api_key=endpoint.key,
-            base_url=server.url,
-            max_retries=0,
-            timeout=timeout,
-            http_client=DefaultAioHttpClient(timeout=timeout, follow_redirects=False),
-        )
         pace = Pace(most)
-        return Lane(server, client, Transport(client, endpoint.timeout_s, most), pace, Gate(pace))
+        return Lane(server, Transport(server.url, endpoint.key, endpoint.timeout_s, most), pace, Gate(pace))
 
     def _new_breaker(self) -> Breaker:
         return Breaker(max(8, self._endpoint.max_in_flight), self._endpoint.breaker_s)
@@ -195,7 +186,14 @@ class Served:
             lanes.leave(lane, str(found))
 
     async def _listed(self, lane: Lane) -> Listed:
-        return await learn(lane.client, lane.server.url, self._endpoint.model, self._endpoint.api_key_env)
+        try:
+            return await learn(lane.client, lane.server.url, self._endpoint.model, self._endpoint.api_key_env)
+        except EngineDown as error:
+            said = wire.without(self._secret, str(error).encode(errors="replace")).decode()
+            if lane.transport.proxy:
+                said += f" It was asked through {lane.transport.proxy}, {NAMED}"
+            error.args = (said,)
+            raise
 
     def _agree(self, lane: Lane, found: Listed) -> None:
         """Hold a server's card against the others'. Raises EngineDown with the difference."""
@@ -271,15 +269,16 @@ class Served:
             response = unreached(answer, self._endpoint.timeout_s)
             overload = response.error == "timeout"
         elif 200 <= answer.status < 300:
-            response = wire.whole(wire.decode(answer.raw, answer.content_type), allowed)
+            raw = wire.without(self._secret, answer.raw)
+            response = wire.whole(wire.decode(raw, answer.content_type), allowed)
         else:
-            response = wire.refused(answer.status, answer.raw, answer.location)
+            response = wire.refused(answer.status, wire.without(self._secret, answer.raw), answer.location)
             asked = wire.retry_after(answer.retry_after, datetime.now(UTC))
             overload = answer.status in _OVERLOAD
         if overload:
             lane.pace.pushed_back(begun, ended)
             if asked is not None and beyond(asked):
-                response = replace(response, detail=f"{_too_long(asked)}: {response.detail}")
+                response = replace(response, detail=f"{too_long(asked)}: {response.detail}")
                 lanes.shun(lane, response.detail)
             elif asked:
                 lanes.pause(lane, asked)
@@ -287,12 +286,3 @@ class Served:
             lane.pace.answered(begun, ended, full)
         lanes.note(lane, response)
         return replace(response, seconds=ended - begun), asked
-
-
-def _too_long(asked: float) -> str:
-    return f"asks to wait {asked:.0f} s, and {LONGEST_RETRY_AFTER_S:.0f} s is the longest we wait"
-
-
-def _wants_new_limit(response: Response) -> bool:
-    """Tell whether the server refused ``max_tokens`` for its newer name."""
-    return response.error == "bad_request" and "max_completion_tokens" in response.detail

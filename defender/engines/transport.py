@@ -7,14 +7,15 @@ this one, which is why the requests themselves do not go through it.
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from typing import Any, NamedTuple
-from urllib.request import getproxies
 
 import aiohttp
 import httpx
 from aiohttp.http_exceptions import ContentEncodingError
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAioHttpClient
 
+from defender.engines.proxy import proxy_for
 from defender.records import Response
 
 # vLLM closes idle connections after 5 s; dropping them first saves a paid attempt on a dead one.
@@ -38,23 +39,37 @@ class Transport:
     """Posts chat completions to one server. Create it inside the event loop.
 
     Args:
-        client: the server's address and who we are there.
+        url: the server's, up to and including ``/v1``.
+        key: who we are there.
         timeout_s: seconds for one attempt, connecting included.
         connections: the most open at once.
+
+    Attributes:
+        client: asks the server everything else, the same way.
+        proxy: what stands between, "" for nothing.
+
+    Raises:
+        ConfigError: the environment names a proxy that is not spoken here.
     """
 
-    def __init__(self, client: AsyncOpenAI, timeout_s: float, connections: int) -> None:
-        self._url = f"{str(client.base_url).rstrip('/')}/chat/completions"
+    def __init__(self, url: str, key: str, timeout_s: float, connections: int) -> None:
+        proxy = proxy_for(url)
+        self.proxy = str(proxy.url) if proxy else ""
+        trusted: Any = httpx.create_ssl_context() if url.startswith("https:") else True
+        timeout = httpx.Timeout(timeout_s)
+        http = DefaultAioHttpClient(
+            timeout=timeout, follow_redirects=False, proxy=proxy, trust_env=False, verify=trusted
+        )
+        self.client = AsyncOpenAI(api_key=key, base_url=url, max_retries=0, timeout=timeout, http_client=http)
+        self._url = f"{str(self.client.base_url).rstrip('/')}/chat/completions"
         self._timeout_s = timeout_s
-        secure = self._url.startswith("https:")
+        headers = {**_identity(self.client), "Content-Type": "application/json", "Accept": "application/json"}
+        self._through = _through(proxy, headers, tunnel=url.startswith("https:")) if proxy else {}
         self._session = aiohttp.ClientSession(
-            connector=_Fresh(
-                limit=connections, keepalive_timeout=KEEPALIVE_S, ssl=httpx.create_ssl_context() if secure else True
-            ),
-            headers={**_identity(client), "Content-Type": "application/json", "Accept": "application/json"},
+            connector=_Fresh(limit=connections, keepalive_timeout=KEEPALIVE_S, ssl=trusted),
+            headers=None if proxy else headers,
             timeout=aiohttp.ClientTimeout(total=None),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=bool(getproxies()),  # looking for proxies at every request costs more than asking once
         )
 
     async def post(self, body: bytes) -> Answer:
@@ -65,7 +80,7 @@ class Transport:
         """
         async with (
             asyncio.timeout(self._timeout_s),
-            self._session.post(self._url, data=body, allow_redirects=False) as answer,
+            self._session.post(self._url, data=body, allow_redirects=False, **self._through) as answer,
         ):
             raw = await _read(answer)
             headers = answer.headers
@@ -75,6 +90,7 @@ class Transport:
     async def close(self) -> None:
         """Close the connections. Idempotent."""
         await self._session.close()
+        await self.client.close()
 
 
 UNREACHED = (OSError, aiohttp.ClientError)
@@ -115,6 +131,18 @@ def unreached(error: BaseException, timeout_s: float) -> Response:
     if isinstance(error, aiohttp.ClientResponseError) or isinstance(error.__cause__, ContentEncodingError):
         return Response(None, error="malformed", detail=f"expected HTTP that can be read, got {seen}")
     return Response(None, error="connection", detail=seen)
+
+
+def _through(proxy: httpx.Proxy, headers: dict[str, str], *, tunnel: bool) -> dict[str, Any]:
+    """Return what a request by a proxy is made with; ``headers``: the server's, which a tunnel's proxy never sees.
+
+    The session has none in common: aiohttp would tell those to the proxy too, our key among them.
+    """
+    user, password = proxy.raw_auth or (b"", b"")
+    own = {"Proxy-Authorization": f"Basic {b64encode(user + b':' + password).decode()}"} if user else {}
+    if tunnel:
+        return {"proxy": str(proxy.url), "headers": headers, "proxy_headers": own}
+    return {"proxy": str(proxy.url), "headers": headers | own}
 
 
 def _identity(client: AsyncOpenAI) -> dict[str, str]:

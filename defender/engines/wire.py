@@ -25,12 +25,22 @@ RESERVED = frozenset({
 """Fields that come from the request alone; an endpoint's extra body may not set them."""
 
 _SHOWN = 300
+_SHORTEST_KEY = 8
 _MOST_TOKENS = 10**9
 """A count above this is no count."""
-# What OpenRouter says of an answer that failed half-way, and vLLM and SGLang of one they dropped.
-_BROKEN_OFF = ("error", "abort")
+# What OpenRouter, Mistral and DeepSeek say of an answer that failed half-way, and vLLM and SGLang of one they dropped.
+_BROKEN_OFF = ("error", "abort", "aborted", "cancelled", "insufficient_system_resource")
+_FILTERED = ("content_filter", "safety", "recitation", "blocklist", "prohibited_content", "spii")
+"""OpenAI's word for a filter's cut, and Gemini's."""
+_FULL = "model_length"
+"""Mistral's word for a context that is full."""
+_ENDS: Mapping[str, str] = {"max_tokens": "length", "max_output_tokens": "length"}
+"""Other words for the limit of tokens, as gateways pass them on."""
 _PARTS: Mapping[str, str] = {"text": "text", "output_text": "text", "refusal": "refusal"}
 _THOUGHTS = ("thinking", "reasoning")
+_NO_ROOM = (
+    "the server's context is full; serve the model with a longer one, or lower the limit for all with --answer-tokens"
+)
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 # OpenAI, vLLM and SGLang (the second), llama.cpp.
 _SECONDS = re.compile(r"[0-9]{1,15}(\.[0-9]*)?")
@@ -42,7 +52,10 @@ _BY_STATUS: Mapping[int, ErrorKind] = {
     402: "unauthorized",
     403: "unauthorized",
     404: "not_found",
+    407: "unauthorized",
     408: "timeout",
+    409: "server_error",
+    425: "server_error",
     429: "rate_limited",
 }
 
@@ -119,11 +132,14 @@ def decode(raw: bytes, content_type: str) -> Response:
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
         return malformed("no choices[0].message", raw)
-    finish = _text(choice.get("finish_reason"))
+    finish = _text(choice.get("finish_reason")).lower()
+    finish = _ENDS.get(finish, finish)
     usage = data.get("usage") if isinstance(data.get("usage"), dict) else {}
     asked, said = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    if finish == "content_filter":
+    if finish in _FILTERED:
         return Response(None, finish, "content_filter", f"the server filtered the answer: {shown(raw)}", asked, said)
+    if finish == _FULL:
+        return Response(None, finish, "context_length", f"{_NO_ROOM}: {shown(raw)}", asked, said)
     if finish in _BROKEN_OFF or choice.get("error"):
         return Response(None, finish, "server_error", f"the server broke the answer off: {shown(raw)}", asked, said)
     content = _spoken(message.get("content"))
@@ -180,11 +196,21 @@ def whole(response: Response, allowed: int) -> Response:
     used = response.completion_tokens
     if response.finish_reason != "length" or not 0 < used < allowed - 1:
         return response
-    detail = (
-        f"cut after {used} of {allowed} tokens behind a prompt of {response.prompt_tokens}: the server's context is "
-        "full; serve the model with a longer one, or lower the limit for all with --answer-tokens"
-    )
+    detail = f"cut after {used} of {allowed} tokens behind a prompt of {response.prompt_tokens}: {_NO_ROOM}"
     return replace(response, text=None, error="context_length", detail=detail, first_token=None)
+
+
+def wants_new_limit(response: Response) -> bool:
+    """Tell whether the server refused ``max_tokens`` for its newer name."""
+    return response.error == "bad_request" and "max_completion_tokens" in response.detail
+
+
+def without(secret: bytes, raw: bytes) -> bytes:
+    """Return a body without the key we asked with: some servers repeat it in their errors, and those are kept.
+
+    A shorter word ("none", "EMPTY") is no secret.
+    """
+    return raw.replace(secret, b"(the key)") if len(secret) >= _SHORTEST_KEY and secret in raw else raw
 
 
 def malformed(what: str, raw: bytes) -> Response:

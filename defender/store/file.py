@@ -90,9 +90,10 @@ class FileDatabase(Database):
         return self.read(lambda connection: sa.inspect(connection).get_table_names())
 
     def create(self, schema: sa.MetaData, version: int) -> None:
-        """Create the tables. Raises StoreError."""
-        if not self._readonly:
-            self._turn_on_wal()
+        """Create the tables. Raises StoreError: also for a reader, who finds a run that has only just begun."""
+        if self._readonly:
+            raise StoreError(f"{self.where} holds nothing yet; run the command that began this run again to go on")
+        self._turn_on_wal()
         self.write(lambda connection: make_tables(connection, schema, version))
 
     def insert(self, table: sa.Table) -> Insert:

@@ -43,8 +43,19 @@ def test_a_wrong_key_is_hopeless_without_waiting() -> None:
 
 def test_refused_requests_show_a_live_server_and_never_break_it() -> None:
     breaker = Breaker(failures=2, seconds=0)
+    assert note(breaker, FINE, 0) is None
     for kind in REFUSED:
         assert [note(breaker, failed(kind), now) for now in range(50)] == [None] * 50
+
+
+def test_a_server_that_calls_everything_bad_before_it_answered_anything_is_hopeless() -> None:
+    breaker = Breaker(failures=3, seconds=1000)
+    kinds: list[ErrorKind] = ["bad_request", "context_length", "content_filter", "bad_request"]
+    assert [note(breaker, failed(kind), 0) for kind in kinds] == [None] * 4
+    seen = note(breaker, failed("bad_request"), 0)
+    assert seen is not None
+    assert "3 requests were refused and none was answered" in seen
+    assert "seen this" in seen
 
 
 def test_a_server_that_hangs_has_failed_since_it_was_asked() -> None:

@@ -109,3 +109,29 @@ def test_a_log_probability_that_is_none_is_never_scored(logprob: object) -> None
     response = read(body)
     assert response.error is None
     assert no_chances(response, "g") is not None
+
+
+@pytest.mark.parametrize("finish", ["SAFETY", "RECITATION", "prohibited_content", "content_filter"])
+def test_an_answer_that_any_provider_s_filter_cut_is_missing(finish: str) -> None:
+    response = read(completion("Well, fir", finish))
+    assert (response.text, response.error, response.completion_tokens) == (None, "content_filter", 3)
+
+
+@pytest.mark.parametrize("finish", ["insufficient_system_resource", "aborted", "cancelled"])
+def test_an_answer_the_provider_had_no_resources_for_is_missing(finish: str) -> None:
+    response = read(completion("The answ", finish))
+    assert (response.text, response.error, response.prompt_tokens) == (None, "server_error", 11)
+
+
+def test_an_answer_cut_by_a_full_context_is_missing_whatever_the_provider_calls_it() -> None:
+    response = read(completion("The answ", "model_length"))
+    assert (response.text, response.error) == (None, "context_length")
+    assert "--answer-tokens" in response.detail
+
+
+@pytest.mark.parametrize(
+    ("finish", "kept"),
+    [("LENGTH", "length"), ("MAX_TOKENS", "length"), ("max_output_tokens", "length"), ("STOP", "stop")],
+)
+def test_an_end_in_other_words_is_that_end(finish: str, kept: str) -> None:
+    assert read(completion("The answ", finish)).finish_reason == kept

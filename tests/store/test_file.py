@@ -47,6 +47,15 @@ def run(script: str, path: Path) -> subprocess.Popen[str]:
     )
 
 
+def test_a_reader_of_a_run_that_was_killed_as_it_began_learns_how_to_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    path.touch()
+    with pytest.raises(StoreError, match="holds nothing yet; run the command that began this run again"):
+        SqlStore(path, readonly=True)
+    SqlStore(path).close()
+    SqlStore(path, readonly=True).close()
+
+
 def test_a_second_writer_is_refused_and_a_reader_is_not_until_the_first_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     first = run("store = SqlStore(path); store.commit([('k', ANSWER)]); print('open', flush=True); input()", path)
