@@ -102,7 +102,7 @@ def no_plain_address(url: str) -> str:
 
     Run folders, fingerprints and messages hold addresses as they were given, so an address may not carry a secret.
     """
-    got = "one with an '@'" if "@" in url else repr(url.partition("?")[0].partition("#")[0])
+    got = "an address with an '@'" if "@" in url else repr(url.partition("?")[0].partition("#")[0])
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -110,9 +110,9 @@ def no_plain_address(url: str) -> str:
         good = False
     if not good or not url.isprintable() or " " in url:
         return f"expected an address such as {SERVED}, got {got}"
-    if "@" in parts.netloc or parts.query or parts.fragment:
+    if "@" in url or parts.query or parts.fragment:
         return (
-            f"expected an address and nothing more, such as {SERVED}, got one with a user, a '?' or a '#' in it: that "
+            f"expected an address and nothing more, such as {SERVED}, got {got} and a user, '?' or '#' with it: that "
             "would be kept with the run, and not be sent with its requests. A key goes into an environment variable "
             "(--api-key-env)"
         )

@@ -155,13 +155,13 @@ class Ledger:
         while True:
             while (short := self._short(worst)) is not None:
                 if short not in RELEASED or not self._in_flight.requests:
-                    raise self._is_spent(short)
+                    raise self._is_spent(short, worst)
                 await self._change.wait()  # another one ends
             if await self._granted(payer, worst):
                 self._open += 1
                 return
             if not self._open or not self._limits.keys() & set(RELEASED):  # nothing of ours may still come back
-                raise self._is_spent(next(iter(self._limits)))
+                raise self._is_spent(next(iter(self._limits)), worst)
             await self._change.wait()
 
     async def _granted(self, payer: str, worst: Cost) -> bool:
@@ -239,12 +239,16 @@ class Ledger:
         self._change.set()
         self._change = asyncio.Event()
 
-    def _is_spent(self, name: str) -> BudgetSpent:
+    def _is_spent(self, name: str, worst: Cost) -> BudgetSpent:
         limit, held = self._limits[name], self._reserve_of(name)
         option, of = _WORDS[name]
         kept = f" ({of(held)} of it held for a later stage)" if held else ""
+        short = ""
+        if name in RELEASED and (left := limit - held - self._spent[name]) > 0:
+            short = f" (a request may take {of(_amounts(MODEL, worst)[name])}, {of(left)} are left)"
         return BudgetSpent(
-            f"the budget of {of(limit)} is spent{kept}; raise {option} and run the same command with --resume to go on"
+            f"the budget of {of(limit)} is spent{kept}; raise {option}{short} and run the same command with --resume "
+            "to go on"
         )
 
 

@@ -99,17 +99,18 @@ def cost_lines(results: Results) -> list[str]:
     config = results.folder.config
     limits = limits_of(config)
     failed = f", {spend['errors']} failed" if spend["errors"] else ""
-    tokens = spend["prompt_tokens"] + spend["completion_tokens"]
     said = f"cost     {spent_in_words(spend, limits)}{failed}"
     if limits.tokens is None:
-        said += f", {tokens} tokens"
+        said += f", {spend['tokens']} tokens"
     if limits.hours is None:
         said += f", {results.seconds:.0f} s"
     dollars = dollars_of(config, spend)
     if limits.usd is None and dollars:
         said += f", {in_dollars(dollars)}"
     said += _hits(results)
-    return [said, *(f"         of which the {share}" for share in shares_in_words(spend))]
+    shares = [f"         of which the {share}" for share in shares_in_words(spend)]
+    seen = [line for kind, many, detail in results.failed for line in _wrapped(f"failed   {many} {kind}: {detail}")]
+    return [said, *shares, *seen]
 
 
 def _hits(results: Results) -> str:

@@ -66,6 +66,7 @@ class Results:
         prefix_cache: prompt tokens the server looked up in its prefix cache and found, zeros where it did not say.
         seeds: what the check of the server's seeds found (the fields of ``seeding.Seeds``), {} in older runs.
         versions: of the libraries that matter, in the last sitting that ended.
+        failed: error kind, requests without an answer because of it, what was seen of one of them.
     """
 
     folder: RunFolder
@@ -92,6 +93,7 @@ class Results:
     seeds: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     prefix_cache: tuple[int, int] = (0, 0)
+    failed: tuple[tuple[str, int, str], ...] = ()
 
     @property
     def claims(self) -> Stage:
@@ -125,6 +127,7 @@ class Results:
 def read_results(folder: RunFolder) -> Results:
     """Read a run's store. Raises ConfigError when nothing was measured yet, StoreError when it cannot be read."""
     from defender.store import SqlStore
+    from defender.store.answered import failures
 
     store = SqlStore(folder.database, readonly=True)
     try:
@@ -149,6 +152,7 @@ def read_results(folder: RunFolder) -> Results:
             figures=figures.get("pb", {}),
             figures_source=str(figures.get("source", "")),
             spend=(spend := dict(store.spend())),
+            failed=tuple(failures(store)) if spend["errors"] else (),
             seconds=max(
                 spend["milliseconds"] / 1000.0,  # sittings that were killed left no note
                 sum(float(_any(value)["seconds"]) for value in store.notes("sitting").values()),

@@ -198,6 +198,7 @@ def test_a_measurement_shows_its_table_its_failures_and_claims_no_winner(tmp_pat
     assert lines[5].startswith("Original")
     assert "D1: no estimate: " in said
     assert "12 failed" in said
+    assert "failed   12 timeout: no answer" in lines
     assert "paper: a table" in said
     assert "winner" not in said
     assert "Nothing was selected here" in document["answer"]

@@ -112,6 +112,13 @@ async def test_tokens_are_never_overshot_and_are_used_to_the_last_request_that_f
     assert 1000 - WORST < 25 * answered <= 1000, "refused only when the next one's worst case does not fit"
 
 
+async def test_a_limit_that_pays_for_no_request_says_what_one_may_take(tmp_path: Path) -> None:
+    async with opened(tmp_path, Limits(tokens=10)) as ledger:
+        with pytest.raises(BudgetSpent, match=rf"raise --max-tokens \(a request may take {WORST} tokens, 10 tokens"):
+            await ask(ledger)
+    assert spent(tmp_path) == {}
+
+
 async def test_what_may_still_come_back_is_waited_for_before_a_budget_is_called_spent(tmp_path: Path) -> None:
     async with opened(tmp_path, Limits(tokens=WORST)) as ledger:
         first = ledger.admit(ASKED)

@@ -1,4 +1,4 @@
-"""The answers behind single cells, for people who ask to read them."""
+"""The answers behind single cells, and what requests failed of, for people who ask to read them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from defender.records import Cell, Response
-from defender.store.schema import GRADES, NAMES, escaped
+from defender.store.schema import GRADES, NAMES, RESPONSES, escaped, unpacked
 from defender.store.sql import SqlStore
 
 
@@ -26,6 +26,22 @@ def answered(store: SqlStore, cells: Sequence[Cell]) -> dict[Cell, Response]:
     keys = store.database.read(work)
     kept = store.responses(keys.values())
     return {cell: kept[key] for cell, key in keys.items() if key in kept}
+
+
+def failures(store: SqlStore) -> list[tuple[str, int, str]]:
+    """Return error kind, how many requests still have no answer because of it, and what was seen of one of them.
+
+    Raises:
+        StoreError
+    """
+    failed = (
+        sa.select(RESPONSES.c.error, sa.func.count(), sa.func.max(RESPONSES.c.body))
+        .where(RESPONSES.c.error.is_not(None))
+        .group_by(RESPONSES.c.error)
+        .order_by(sa.func.count().desc(), RESPONSES.c.error)
+    )
+    rows = store.database.read(lambda connection: connection.execute(failed).all())
+    return [(error, count, unpacked(body).detail) for error, count, body in rows]
 
 
 def _number(name: str) -> sa.ScalarSelect[int]:

@@ -184,5 +184,5 @@ async def test_a_server_that_sends_on_is_not_followed_and_says_where_to(status: 
 
 @pytest.mark.parametrize("end", ["?api-version=2024-10-21", "#models"])
 def test_what_stands_behind_the_path_of_an_address_is_refused_not_dropped(end: str) -> None:
-    with pytest.raises(ConfigError, match=f"base_url http://h/v1: .*got '{end[1:]}' after it"):
-        Endpoint(f"http://user:pw@h/v1{end}")
+    with pytest.raises(ConfigError, match=r"base_url: expected an address and nothing more.*got 'http://h/v1' and"):
+        Endpoint(f"http://h/v1{end}")

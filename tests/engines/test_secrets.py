@@ -51,7 +51,7 @@ async def test_a_word_that_stands_for_no_key_stays_in_what_servers_say() -> None
     "url",
     [
         "http://ann:s3cr3t@h/v1", "http://s3cr3t@h/v1", "http://h/v1?key=s3cr3t", "http://h/v1#s3cr3t",
-        "ann:s3cr3t@h/v1", "http://ann:s3cr3t@h:port/v1", "http://ann:s3?cr3t@[::1/v1", "http://h:x/v1?key=s3cr3t",
+        "http://ann:80/s3cr3t@h/v1", "ann:s3cr3t@h/v1", "http://ann:s3cr3t@h:port/v1", "http://ann:s3?cr3t@[::1/v1", "http://h:x/v1?key=s3cr3t",
     ],
 )  # fmt: skip
 def test_an_address_with_a_secret_is_refused_and_not_shown(url: str) -> None:
