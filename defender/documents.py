@@ -89,6 +89,7 @@ def _construct(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], path: st
             line = key_node.start_mark.line + 1
             if key in mapping:
                 raise SpaceError(f"{path} line {line}: key '{key}' is given twice")
+            _check_whole(key, f"{path} line {line}")
             lines[(*at, key)] = line
             mapping[key] = _construct(value_node, (*at, key), lines, path)
         return mapping
@@ -100,6 +101,19 @@ def _construct(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], path: st
         return values
     place = f"{path} line {node.start_mark.line + 1}"
     try:
-        return yaml.SafeLoader("").construct_object(node, deep=True)
+        value = yaml.SafeLoader("").construct_object(node, deep=True)
     except (yaml.YAMLError, ValueError) as error:  # an impossible date, a tag that does not fit
         raise SpaceError(f"{place}: cannot read {node.value!r}: {error}; quote it if it is meant as text") from None
+    if isinstance(value, str):
+        _check_whole(value, place)
+    return value
+
+
+def _check_whole(text: str, place: str) -> None:
+    """Refuse half a character (a lone surrogate, U+D800 to U+DFFF): no model can be sent it, and no file can keep it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise SpaceError(
+            f"{place}: {text!r} holds half a character at place {error.start + 1}; write the character itself"
+        ) from None

@@ -79,3 +79,10 @@ def test_a_file_is_read_from_its_path(tmp_path: Path) -> None:
     document = read_yaml(tmp_path / "a.yaml")
     assert document.data == {"a": "é"}
     assert document.where("a") == f"{tmp_path / 'a.yaml'} line 1"
+
+
+@pytest.mark.parametrize("text", ['a:\n - "x\\ud83d"\n', '"x\\ud83d": 1\n'])
+def test_half_a_character_is_refused_with_its_line(text: str) -> None:
+    with pytest.raises(SpaceError, match=r"f\.yaml line \d: 'x\\ud83d' holds half a character at place 2"):
+        parse_yaml(text, "f.yaml")
+    assert parse_yaml('a: "x\\U0001F600"', "f.yaml").data == {"a": "x\U0001f600"}

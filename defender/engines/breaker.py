@@ -7,6 +7,9 @@ from defender.records import ErrorKind, Response
 _ALIVE: frozenset[ErrorKind] = frozenset({"bad_request", "content_filter", "context_length"})
 _FINAL: frozenset[ErrorKind] = frozenset({"unauthorized", "not_found"})
 
+FIRST = 32
+"""Requests refused before any was answered that show a server which takes none of ours."""
+
 
 class Breaker:
     """Counts requests that failed in a row.
@@ -54,7 +57,7 @@ class Breaker:
         if response.error != "bad_request" or self._answered > float("-inf"):
             return None
         self._refused += 1
-        if self._refused < self._needed:
+        if self._refused < min(self._needed, FIRST):
             return None
         return (
             f"{self._refused} requests were refused and none was answered; the last one: {response.error}: "

@@ -58,6 +58,12 @@ def test_a_server_that_calls_everything_bad_before_it_answered_anything_is_hopel
     assert "seen this" in seen
 
 
+def test_no_more_than_the_first_refusals_are_needed_however_many_requests_are_in_flight() -> None:
+    breaker = Breaker(failures=256, seconds=1000)
+    assert [note(breaker, failed("bad_request"), 0) for _ in range(31)] == [None] * 31
+    assert note(breaker, failed("bad_request"), 0)
+
+
 def test_a_server_that_hangs_has_failed_since_it_was_asked() -> None:
     breaker = Breaker(failures=3, seconds=30)
     hung = failed("timeout")
