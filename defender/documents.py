@@ -110,7 +110,7 @@ def _construct(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], path: st
 
 
 def _check_whole(text: str, place: str) -> None:
-    """Refuse half a character (a lone surrogate, U+D800 to U+DFFF): no model can be sent it, and no file can keep it."""
+    """Refuse half a character (a lone surrogate, U+D800 to U+DFFF): no model can be sent it, no file keep it."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

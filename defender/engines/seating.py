@@ -62,7 +62,7 @@ async def _asked(ask: Ask, url: str) -> bool:
     if other.error == "bad_request":
         raise EngineDown(
             f"{url}: refuses a request with a system message ({response.detail}) and one without ({other.detail}); "
-            "correct the server's chat template"
+            "correct the server's chat template (vLLM's --chat-template; model.server.chat_template in a run file)"
         )
     return other.error is not None
 

@@ -19,7 +19,7 @@ from defender.engines.vllm_launch import Launch, command, find_python
 from defender.engines.vllm_lease import Berth, Record, let_go, running
 from defender.engines.vllm_machine import gpus_gib
 from defender.engines.vllm_trouble import explain, phase
-from defender.errors import ConfigError, EngineDown
+from defender.errors import ConfigError, EngineDown, StoreError
 
 Told = Callable[[str], None]
 
@@ -133,14 +133,24 @@ async def take(launch: Launch, log: Path, told: Told, home: Path | None = None) 
                     told(f"using the vLLM server that runs at {record.url}; its log: {record.log}")
                     return Running(launch, berth, record, held)
                 if held is not None:
-                    return _begin(Running(launch, berth, _planned(launch, log), held), vllm, told)
+                    try:
+                        record = _planned(launch, log)
+                    except BaseException:
+                        let_go(held)
+                        raise
+                    return _begin(Running(launch, berth, record, held), vllm, told)
         await asyncio.sleep(LOOK_S)  # another process is starting one, or the last one is ending
 
 
 def _planned(launch: Launch, log: Path) -> Record:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    port, host = _free_port(launch), "127.0.0.1" if launch.host in ("0.0.0.0", "::") else launch.host
-    begins = log.stat().st_size if log.exists() else 0
+    port, host = _free_port(launch), {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(launch.host, launch.host)
+    host = f"[{host}]" if ":" in host else host
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as opened:
+            begins = opened.tell()
+    except OSError as error:
+        raise StoreError(f"cannot write vLLM's log {log}: {error.strerror or error}; run where it can be") from error
     return Record(f"http://{host}:{port}/v1", launch.served_name, str(log.resolve()), begins)
 
 
@@ -200,8 +210,13 @@ async def _healthy(client: httpx.AsyncClient, url: str) -> bool:
 
 
 def _lines(path: Path, begin: int) -> Iterator[list[str]]:
-    """Yield the lines that were added to a file since the last time; a progress bar's steps are lines too."""
+    """Yield the lines that were added to a file since the last time; a progress bar's steps are lines too.
+
+    Nothing where it is gone: a server may outlive the run folder its log was in.
+    """
     rest = ""
+    while not path.is_file():
+        yield []
     with path.open("rb") as log:
         log.seek(begin)
         while True:

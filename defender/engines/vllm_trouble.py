@@ -115,7 +115,26 @@ def _disk(_launch: Launch, _found: re.Match[str]) -> str:
 
 
 def _flag(_launch: Launch, found: re.Match[str]) -> str:
-    return f"this vLLM does not take these words: {found.group(1).strip()}; see model.server.flags, or another release"
+    words = next(filter(None, found.groups()), "").strip()
+    return f"this vLLM does not take these words: {words}; see model.server (flags, dtype), or use another release"
+
+
+def _indivisible(launch: Launch, _found: re.Match[str]) -> str:
+    return (
+        f"'{launch.model}' cannot be split evenly over {launch.tensor_parallel} GPUs: let model.server.tensor_parallel "
+        "be 1, 2, 4 or 8"
+    )
+
+
+def _foreign_code(launch: Launch, _found: re.Match[str]) -> str:
+    return (
+        f"'{launch.model}' brings code of its own that would have to run here: where you trust it, give "
+        "model.server.flags: [--trust-remote-code]"
+    )
+
+
+def _rank(launch: Launch, _found: re.Match[str]) -> str:
+    return f"the adapter's rank is more than model.server.lora_rank ({launch.lora_rank}): raise it"
 
 
 def _broken(_launch: Launch, found: re.Match[str]) -> str:
@@ -132,7 +151,14 @@ def _troubles(rows: Iterable[tuple[str, Callable[[Launch, re.Match[str]], str]]]
 _TROUBLES = _troubles((
     (r"Address already in use|address already in use|\[Errno 98\]|\[Errno 48\]", _port),
     (r"GatedRepoError|gated repo|Access to model .{1,200} is restricted|awaiting a review from the repo", _gated),
-    (r"required GPUs exceeds the total|World size \(?\d+\)? is larger than the number of available", _too_few),
+    (
+        r"required GPUs exceeds the total|invalid device ordinal|"
+        r"(?:World|Tensor parallel) size \(?\d+\)? (?:is|cannot be) larger than the number of available",
+        _too_few,
+    ),
+    (r"must be divisible by tensor parallel size", _indivisible),
+    (r"contains custom code which must be executed|pass the argument `?trust_remote_code", _foreign_code),
+    (r"rank \d+ is greater than max_lora_rank", _rank),
     (
         r"OutOfMemoryError|CUDA out of memory|HIP out of memory|No available memory for the cache blocks|"
         r"larger than the (?:available KV cache memory|maximum number of tokens that can be stored in KV cache)|"
@@ -142,14 +168,14 @@ _TROUBLES = _troubles((
     (
         r"Failed to infer device type|No CUDA GPUs are available|Found no NVIDIA driver|libcuda\.so|"
         r"CUDA driver version is insufficient|no kernel image is available|"
-        r"Torch not compiled with CUDA|NVML Shared Library Not Found",
+        r"Torch not compiled with CUDA|NVML Shared Library Not Found|CUDA unknown error",
         _no_gpu,
     ),
     (r"Bfloat16 is only supported on GPUs", _precision),
     (r"max_model_len .{0,80}greater than the derived max_model_len", _length),
     (
         r"Model architectures .{0,400}not supported|does not recognize this architecture|"
-        r"has no vLLM implementation|not supported in-tree",
+        r"has no vLLM implementation|not supported in-tree|is not a registered model",
         _architecture,
     ),
     (
@@ -166,6 +192,8 @@ _TROUBLES = _troubles((
     (r"error: unrecognized arguments:([^\n]*)|error: argument ([^\n]*)", _flag),
     (r"^(?:\S+: )?(?:ModuleNotFoundError|ImportError): [^\n]*|undefined symbol[^\n]*", _broken),
 ))  # fmt: skip
+_WRAPPED = re.compile(r"see (?:the )?(?:root cause|stack ?trace|errors?) above|failed core proc", re.IGNORECASE)
+"""Errors that only say that there was another one before."""
 _ERROR = re.compile(
     r"^(?:\([^)]*\) )?(?:\S+ \d\d-\d\d [\d:]+ \[[^\]]*\] )?([A-Za-z_.]*(?:Error|Exception)\b: .*)$", re.M
 )
@@ -184,7 +212,7 @@ def explain(log: str, launch: Launch, code: int | None) -> str:
             "it was killed (SIGKILL), most likely by the system for lack of main memory: close other programs, lower "
             "model.server.max_model_len, or use a smaller model"
         )
-    errors = _ERROR.findall(log)
+    errors = [error for error in _ERROR.findall(log) if not _WRAPPED.search(error)] or _ERROR.findall(log)
     if errors:
         return f"its last error is: {' '.join(errors[-1].split())[:400]}"
     return f"it ended with exit code {code} and no error that is known here" if code is not None else "it says no error"

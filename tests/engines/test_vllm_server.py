@@ -18,7 +18,8 @@ import pytest
 from defender.contracts import Engine, Meter
 from defender.engines.vllm_guard import born
 from defender.engines.vllm_lease import Berth, Record, read_record, running
-from defender.errors import ConfigError, EngineDown
+from defender.engines.vllm_process import _planned
+from defender.errors import ConfigError, EngineDown, StoreError
 from defender.records import Request, Sampling
 from tests.contracts.engine import EngineContract
 from tests.engines.fake_vllm import REPO, model
@@ -162,6 +163,28 @@ async def test_a_server_deaf_to_sigterm_is_killed(place: Place) -> None:
     record = place.record()
     await engine.close()
     assert over(record)
+
+
+async def test_a_server_whose_log_is_gone_is_used_by_others_all_the_same(place: Place) -> None:
+    first, second = place.engine(), place.engine()
+    await first.start()
+    place.log.unlink()
+    await second.start()
+    assert (await second.complete(HELLO)).text == "tiny was asked: Hello"
+    await first.close()
+    await second.close()
+
+
+async def test_a_log_that_cannot_be_written_is_said_before_anything_is_started(place: Place) -> None:
+    place.log.parent.write_text("no folder")
+    with pytest.raises(StoreError, match=r"cannot write vLLM's log .*vllm\.log: "):
+        await place.engine().start()
+    assert not Berth(place.launch().digest(), place.home).used()
+
+
+def test_an_ipv6_host_has_brackets_in_its_address(place: Place) -> None:
+    for host in ("::1", "::"):
+        assert _planned(place.launch(host=host), place.log).url.startswith("http://[::1]:")
 
 
 async def test_a_port_in_use_is_said_before_anything_is_started(place: Place) -> None:
