@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 
@@ -11,7 +12,7 @@ import pytest
 
 from defender.sandbox.sandbox import Sandbox
 from tests.sandbox.cheats import CHEATS
-from tests.sandbox.conftest import Ground
+from tests.sandbox.conftest import TIGHT, Ground, launcher_or_skip
 from tests.sandbox.escapes import ESCAPES, NETWORK
 from tests.sandbox.floods import FLOODS
 
@@ -122,7 +123,9 @@ def test_no_program_passes_without_solving_the_task(sandbox: Sandbox, name: str)
 
 
 @pytest.mark.slow
-async def test_no_program_uses_up_the_machine_and_others_are_graded_meanwhile(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("kind", ["landlock", "bubblewrap"])
+async def test_no_program_uses_up_the_machine_and_others_are_graded_meanwhile(kind: str) -> None:
+    sandbox = Sandbox(launcher_or_skip(kind), replace(TIGHT, wall_s=8))  # some of them only wait
     free = os.statvfs("/tmp").f_bfree
     flooding = [sandbox.check(program, TEST) for program in FLOODS.values()]
     honest = [sandbox.check(HONEST, TEST) for _ in FLOODS]
