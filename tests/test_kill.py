@@ -49,7 +49,7 @@ def kill_at(requests: int, folder: Path) -> Counter[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while spent(database)["reserved"] < requests and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     assert running.poll() is None, "the search ended before it could be killed"
