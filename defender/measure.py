@@ -15,6 +15,7 @@ from itertools import repeat as always
 
 import numpy as np
 
+from defender.acceptance import Acceptance
 from defender.contracts import Benchmark, Engine, Store
 from defender.errors import BudgetSpent, DefenderError, EngineDown, Interrupted, StoreError
 from defender.journal import Journal
@@ -87,6 +88,7 @@ class Measurer:
         self._whole: set[tuple[str, int]] = set()
         self._flying: dict[str, asyncio.Future[Response]] = {}
         self._answered: set[int] = set()
+        self._acceptance = Acceptance(store.spend()["answers"] > 0)
         self._stop: DefenderError | None = None
 
     def interrupt(self) -> None:
@@ -196,6 +198,8 @@ class Measurer:
                 response = job.stored or await self._answer(job)
                 grade = await self.benchmarks[job.cell.benchmark].grade(job.item, response)
                 self._journal.grade(job.cell, job.key, grade)
+                if seen := self._acceptance.note(job.cell, response):
+                    raise EngineDown(f"{seen}. Mend what it refuses, then run the same command again")
             except (BudgetSpent, EngineDown, StoreError) as reason:
                 self._stop = self._stop or reason
                 return

@@ -32,7 +32,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "rooms": ("engines", "benchmarks", "sandbox", "judges", "proposers", "exporters", "report", "store"),
     "loops": (
-        *("journal", "ledger", "working", "sharing", "seeding", "measure", "decisions", "kept", "growth"),
+        *("journal", "ledger", "working", "sharing", "seeding", "acceptance", "measure", "decisions", "kept", "growth"),
         *("race", "confirm", "search", "marker", "rivalry", "outlay", "gatekeeper", "bill", "dissection"),
     ),
     "roof": (

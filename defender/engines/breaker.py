@@ -7,23 +7,19 @@ from defender.records import ErrorKind, Response
 _ALIVE: frozenset[ErrorKind] = frozenset({"bad_request", "content_filter", "context_length"})
 _FINAL: frozenset[ErrorKind] = frozenset({"unauthorized", "not_found"})
 
-FIRST = 32
-"""Requests refused before any was answered that show a server which takes none of ours."""
-
 
 class Breaker:
     """Counts requests that failed in a row.
 
     A request that was answered ends the row. A refusal of the one request (4xx, content filter, context length) shows
     a live server and neither counts nor ends it. A wrong key or an unknown model does not heal by waiting, so those
-    need no minimum duration; and where the server calls every request bad before it has answered any, it does not take
-    what we send (a parameter, a message role), and every other request would be refused like these.
+    need no minimum duration.
     """
 
     def __init__(self, failures: int, seconds: float) -> None:
         self._needed = failures
         self._seconds = seconds
-        self._row = self._refused = 0
+        self._row = 0
         self._since = 0.0
         self._answered = float("-inf")
 
@@ -40,7 +36,7 @@ class Breaker:
             self._row, self._answered = 0, now
             return None
         if response.error in _ALIVE:
-            return self._of_refused(response)
+            return None
         if self._row == 0:
             self._since = max(begun, self._answered)
         self._row += 1
@@ -50,16 +46,4 @@ class Breaker:
         return (
             f"{self._row} requests in a row failed within {lasted:.0f} s and none succeeded; "
             f"the last one: {response.error}: {response.detail}"
-        )
-
-    def _of_refused(self, response: Response) -> str | None:
-        """Count a refusal; return what was seen once nothing else was."""
-        if response.error != "bad_request" or self._answered > float("-inf"):
-            return None
-        self._refused += 1
-        if self._refused < min(self._needed, FIRST):
-            return None
-        return (
-            f"{self._refused} requests were refused and none was answered; the last one: {response.error}: "
-            f"{response.detail}"
         )
