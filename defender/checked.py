@@ -52,7 +52,7 @@ class Checked:
 
 def summary(found: Checked) -> str:
     """Return the whole check in one line."""
-    told = [f"{outcome.candidate.name} ({_why(outcome)})" for outcome in found.outcomes]
+    told = [f"{_name(outcome)} ({_why(outcome)})" for outcome in found.outcomes]
     return f"{found.verdict}: {'; '.join(told)}; {found.spent:,} requests, all items would take {found.fixed:,}"
 
 
@@ -61,7 +61,7 @@ def lines(found: Checked) -> list[str]:
     told = []
     for outcome in found.outcomes:
         items = ", ".join(f"{name} {count}" for name, count in outcome.items.items())
-        told.append(f"prompt   {outcome.candidate.name}: {outcome.stopped}")
+        told.append(f"prompt   {_name(outcome)}: {outcome.stopped}")
         told.append(f"looks    {len(outcome.looks)}; items {items}")
         told += [f"gate     {in_words(reading)}" for reading in outcome.readings.values()]
     return [*told, f"run      {found.folder.path}", summary(found)]
@@ -140,6 +140,11 @@ def xml(found: Checked) -> str:
 def _case(reading: Reading) -> Case:
     problem = {"kept": None, "broken": "failure", "open": "error"}[reading.status]
     return Case(reading.gate, problem, in_words(reading))  # type: ignore[arg-type]
+
+
+def _name(outcome: Outcome) -> str:
+    """Return the prompt's name on one line, which a CI's log cannot take for a command of its own."""
+    return " ".join(outcome.candidate.name.split())
 
 
 def _why(outcome: Outcome) -> str:

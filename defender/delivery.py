@@ -220,6 +220,11 @@ def _winner(results: Results) -> Candidate:
             f"{results.folder.path} measured prompts and selected none; export needs a run of 'defender search', or "
             "--prompt NAME --force"
         )
+    if results.winner is None and results.over:
+        raise NothingFeasible(
+            f"{results.folder.path} ended without a winner: {results.without}; or name a prompt of it with "
+            "--prompt NAME --force"
+        )
     if results.winner is None:
         raise NothingFeasible(
             f"{results.folder.path} has no confirmed winner; finish it with "

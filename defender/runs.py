@@ -26,6 +26,8 @@ ABLATION = "ablation"
 LOG = "vllm.log"
 _LONGEST_NAME = 200
 """Bytes of a run's name: file systems allow 255, and what is made of the name is longer."""
+MOST = 40
+"""Characters of a prompt's or model's name that a folder's is made of; file systems take 255 bytes in all."""
 GUESTS = ("optuna", "openai", "ctranslate2", "datasets", "numpy", "scipy", "pandas", "SQLAlchemy", "pydantic")
 
 
@@ -179,8 +181,13 @@ def _place(config: RunConfig, runs: Path, name: str | None, digest: str) -> Path
         model = config.model.name.rsplit("/", 1)[-1]
         # A check asks what is true today: without a name it never goes on with yesterday's answers.
         when = time.strftime("-%Y%m%dT%H%M%SZ", time.gmtime()) if config.command == "check" else ""
-        return runs / f"{config.command}-{what}-{model}-{digest[:8]}{when}"
+        return runs / f"{config.command}-{_short(what)}-{_short(model)}-{digest[:8]}{when}"
     return Path(name) if "/" in name else runs / name
+
+
+def _short(name: str) -> str:
+    """Return a name that a folder's may be made of: on one line, and short enough for any file system."""
+    return "".join(sign if sign.isprintable() else "-" for sign in name)[:MOST]
 
 
 def _without_secrets(config: RunConfig, path: Path) -> tuple[RunConfig, Address | None]:

@@ -10,6 +10,7 @@ import pytest
 
 from defender.conclusion import TEACHING, conclude, context
 from defender.confirm import SearchResult
+from defender.delivery import deliver
 from defender.errors import BudgetError, EngineDown, NothingFeasible
 from defender.lines import WIDTH
 from defender.records import Request, Response
@@ -168,6 +169,8 @@ def test_a_search_where_nothing_keeps_the_floors_says_so_and_not_that_it_is_unfi
     assert lines[0].startswith("The search ended without a winner: no candidate keeps the floors on search items.")
     assert document["answer"] == f"The search ended without a winner: {told.value}."
     assert "again" not in document["answer"]
+    with pytest.raises(NothingFeasible, match="ended without a winner: .*or name a prompt of it"):
+        deliver(load_run(tmp_path, "one"), "text", tmp_path / "out")
 
 
 def test_a_search_that_its_budget_stopped_says_so(tmp_path: Path) -> None:

@@ -195,6 +195,15 @@ def test_the_files_say_what_was_found(tmp_path: Path) -> None:
     assert (found.folder.path / "check.xml").read_text() == (tmp_path / "deep" / "report.xml").read_text()
 
 
+def test_a_name_of_several_lines_says_nothing_on_a_line_of_its_own(tmp_path: Path) -> None:
+    asked = config(tmp_path)
+    name = str(tmp_path / "a\n::error::b.txt")
+    Path(name).write_text(UNFAIR)
+    found, _ = checked(asked.model_copy(update={"prompts": (name,)}), tmp_path)
+    assert summary(found).startswith("failed: a ::error::b (PB <= 6: ")
+    assert not [line for said in lines(found) for line in said.splitlines() if line.startswith("::")]
+
+
 @pytest.mark.parametrize(
     ("words", "what"),
     [

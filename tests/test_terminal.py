@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from defender.cli.console import say
-from tests.test_cli import SMALL, defender, needs_weights
+from tests.test_cli import REPO, SMALL, defender, needs_weights
 
 COLUMNS = 80
 CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -122,6 +122,31 @@ def test_a_text_that_would_act_on_a_terminal_is_shown_and_does_nothing(
     assert json.loads(shown) == {"name": text, "other": "é 漢字"}
     assert not set(shown) & set("\x1b\x07\x9b\r\u202e\x00\ud83d\u2028")
     assert "é 漢字" in shown
+
+
+@pytest.mark.parametrize(
+    "text", ["\U000e0067 tag", "\U000f0000 private", "\U0001d173 music", "می\u200cخواهم", "👩\u200d🚀"]
+)
+def test_every_sign_comes_back_from_the_json_that_is_printed(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    say([], {"name": text}, json=True)
+    assert json.loads(capsys.readouterr().out) == {"name": text}
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_what_stdout_has_no_signs_for_ends_no_command(tmp_path: Path, encoding: str) -> None:
+    words = ["export", str(REPO / "runs" / "example"), "--into", str(tmp_path / "公平 🚀")]
+    for more in ([], ["--json"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "defender.cli", *words, *more], cwd=tmp_path, capture_output=True,
+            env=os.environ | {"PYTHONIOENCODING": encoding},
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, b"")
+    assert Path(json.loads(done.stdout)["files"][0]["path"]).is_file()
+
+
+def test_what_joins_letters_stays_in_a_prompt_that_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    say(["می\u200cخواهم 👩\u200d🚀"], {}, json=False)
+    assert capsys.readouterr().out == "می\u200cخواهم 👩\u200d🚀\n"
 
 
 @pytest.mark.parametrize(

@@ -142,11 +142,17 @@ def say(lines: list[str], document: dict[str, Any], json: bool) -> None:
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """Print one JSON document."""
+    """Print one JSON document, in ASCII where stdout has no signs for what is in it."""
     import json
+    import sys
 
     text = json.dumps(document, indent=1, ensure_ascii=False)
-    typer.echo("".join(sign if _stays(sign) else f"\\u{ord(sign):04x}" for sign in text))
+    text = "".join(sign if _stays(sign) else json.dumps(sign)[1:-1] for sign in text)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=1)
+    typer.echo(text)
 
 
 def harmless(text: str) -> str:
@@ -155,5 +161,8 @@ def harmless(text: str) -> str:
 
 
 def _stays(sign: str) -> bool:
-    """Tell whether a character shows as itself: no control, no direction override, no half of one."""
-    return sign.isprintable() or sign in "\n\t" or category(sign) == "Zs"
+    """Tell whether a character shows as itself: no control, no direction override, no half of one.
+
+    Joiners stay: Persian, Hindi and emoji are written with them.
+    """
+    return sign.isprintable() or sign in "\n\t\u200c\u200d" or category(sign) == "Zs"
