@@ -169,7 +169,7 @@ def test_a_search_where_nothing_keeps_the_floors_says_so_and_not_that_it_is_unfi
     assert lines[0].startswith("The search ended without a winner: no candidate keeps the floors on search items.")
     assert document["answer"] == f"The search ended without a winner: {told.value}."
     assert "again" not in document["answer"]
-    with pytest.raises(NothingFeasible, match="ended without a winner: .*or name a prompt of it"):
+    with pytest.raises(NothingFeasible, match=r"ended without a winner: .*or name a prompt of it"):
         deliver(load_run(tmp_path, "one"), "text", tmp_path / "out")
 
 
