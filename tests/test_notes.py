@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,14 @@ def test_the_dashboard_serves_every_trial_with_its_note(stored: tuple[RunFolder,
         told = trial["note"]["body"]
         assert "**PB " in told
         assert "**Decision:** " in told
+
+
+def test_a_run_whose_folder_was_renamed_still_opens(stored: tuple[RunFolder, SearchResult], tmp_path: Path) -> None:
+    run = copied(stored[0], tmp_path)
+    renamed = replace(run, path=run.path.rename(tmp_path / "renamed"))
+    board = opened(renamed, "127.0.0.1", 0)
+    board.close()
+    assert board.url.endswith("/dashboard/studies/1")
 
 
 def test_notes_are_written_once(stored: tuple[RunFolder, SearchResult], tmp_path: Path) -> None:

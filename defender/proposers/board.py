@@ -36,6 +36,8 @@ class Board:
             raise ConfigError(f"the dashboard needs optuna-dashboard ({missing}): {INSTALL}") from missing
         self._database = RDBStorage(storage)
         known = optuna.get_all_study_names(self._database)
+        if storage.startswith("sqlite") and len(known) == 1:
+            study_name = known[0]  # the run's own file; its folder may have been renamed since
         if study_name not in known:
             raise ConfigError(
                 f"expected the study '{study_name}' in the run's database, got {', '.join(known) or 'none'}; a search "
