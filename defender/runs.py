@@ -26,8 +26,8 @@ ABLATION = "ablation"
 LOG = "vllm.log"
 _LONGEST_NAME = 200
 """Bytes of a run's name: file systems allow 255, and what is made of the name is longer."""
-MOST = 40
-"""Characters of a prompt's or model's name that a folder's is made of; file systems take 255 bytes in all."""
+_SHORT = 60
+"""Bytes of a prompt's or model's name that a run's is made of."""
 GUESTS = ("optuna", "openai", "ctranslate2", "datasets", "numpy", "scipy", "pandas", "SQLAlchemy", "pydantic")
 
 
@@ -186,8 +186,9 @@ def _place(config: RunConfig, runs: Path, name: str | None, digest: str) -> Path
 
 
 def _short(name: str) -> str:
-    """Return a name that a folder's may be made of: on one line, and short enough for any file system."""
-    return "".join(sign if sign.isprintable() else "-" for sign in name)[:MOST]
+    """Return a name that a run's may be made of: on one line, and short."""
+    kept = "".join(sign if sign.isprintable() else "-" for sign in name)
+    return kept.encode()[:_SHORT].decode(errors="ignore")
 
 
 def _without_secrets(config: RunConfig, path: Path) -> tuple[RunConfig, Address | None]:
