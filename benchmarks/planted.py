@@ -221,6 +221,10 @@ class Drawn(Measurer):
             key = (candidate.id, panel.split)
             self.asked[key] = max(self.asked.get(key, 0), panel.cells_per_candidate)
 
+    def owed(self, candidates: Sequence[Candidate], panel: Panel) -> int:
+        """Return what all of it would cost: nothing was asked by an earlier sitting."""
+        return len(candidates) * panel.cells_per_candidate
+
     def matrices(self, candidate: Candidate, panel: Panel) -> tuple[OutcomeMatrix, ...]:
         """Return the cells of a candidate on a panel."""
         stage = 0 if panel.split == "search" else 1

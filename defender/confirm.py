@@ -41,6 +41,10 @@ class Claims:
         """Requests the stage needs at most, retries aside."""
         return (self.finalists + len(self.baselines)) * self.panel.cells_per_candidate
 
+    def owed(self, measurer: Measurer) -> int:
+        """Return the requests it still needs at most: an earlier sitting may have paid for baselines."""
+        return self.finalists * self.panel.cells_per_candidate + measurer.owed(self.baselines, self.panel)
+
 
 @dataclass(frozen=True)
 class SearchResult:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from typing import Any
 
 from defender.contracts import Store
+from defender.errors import NothingFeasible
 from defender.records import Decision, Trial
+
+END = "decisions"
+"""The note that says how many lines the log has."""
 
 
 class Decisions:
@@ -19,6 +26,26 @@ class Decisions:
         """Keep one decision. Raises StoreError."""
         self._store.note("decision", f"{self._said:06d}", asdict(decision))
         self._said += 1
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Say, when what is inside ends, that no line comes after: an earlier sitting's longer log ends here too."""
+        try:
+            yield
+        except NothingFeasible:
+            self._end()
+            raise
+        self._end()
+
+    def _end(self) -> None:
+        self._store.note(END, END, {"lines": self._said})
+
+
+def decided(store: Store) -> tuple[Decision, ...]:
+    """Return a run's log, in order; lines after the end belong to a sitting with another budget."""
+    end: Any = store.notes(END).get(END, {})
+    lines: Any = list(store.notes("decision").values())
+    return tuple(Decision(**line) for line in lines[: end.get("lines")])
 
 
 def in_words(trial: Trial) -> str:

@@ -81,13 +81,17 @@ class _Cut(NamedTuple):
 
 
 class Race:
-    """Runs candidates up the ladder of one panel, against the incumbent and one another."""
+    """Runs candidates up the ladder of one panel, against the incumbent and one another.
+
+    ``spent`` says whether the budget ended within a block.
+    """
 
     def __init__(self, measurer: Measurer, panel: Panel, rules: Rules, log: Callable[[Decision], None]) -> None:
         self._measurer = measurer
         self._rules = rules
         self._log = log
         self._panels = [panel.first(share) for share in rules.ladder.shares]
+        self.spent = False
 
     def cost(self, candidates: int, block: int) -> int:
         """Return the requests ``candidates`` need to go from the block before to the end of ``block``."""
@@ -102,10 +106,8 @@ class Race:
         Args:
             entrants: new candidates.
             incumbent: the best so far that keeps its floors, measured on every block of the race already.
-            affordable: told the requests of the next block; False ends the race there.
-
-        Raises:
-            BudgetSpent: within a block; who was in it is said to be unfinished, and nothing of this race counts.
+            affordable: told the requests of the next block; False ends the race there, as does a budget that is spent
+                within a block (``spent``).
         """
         alive = list(entrants)
         trials: dict[str, Trial] = {}
@@ -118,8 +120,9 @@ class Race:
             try:
                 await self._measurer.fill(alive, self._panels[block])
             except BudgetSpent:
+                self.spent = True
                 self._unfinished(alive, block, trials, SPENT)
-                raise
+                break
             alive = self._judge(alive, incumbent, block, trials)
         return [trials[c.id] for c in entrants]
 

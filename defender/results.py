@@ -12,6 +12,7 @@ import numpy as np
 from defender.bias import estimate
 from defender.components import Components, components
 from defender.contracts import Store
+from defender.decisions import decided
 from defender.errors import ConfigError, IncompleteMatrix
 from defender.kinds import NOT_ASKED, Kinds, count_kinds
 from defender.measure import Frame, collect
@@ -148,7 +149,7 @@ def read_results(folder: RunFolder) -> Results:
             identities={key: read_identity(value) for key, value in store.notes("identity").items()},
             stages={name: _stage(store, name, panel, candidates, axes) for name, panel in panels.items()},
             protocols=store.notes("benchmark"),
-            decisions=tuple(Decision(**_any(value)) for value in store.notes("decision").values()),
+            decisions=decided(store),
             figures=figures.get("pb", {}),
             figures_source=str(figures.get("source", "")),
             spend=(spend := dict(store.spend())),

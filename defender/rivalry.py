@@ -57,7 +57,7 @@ class Rivalry:
         decisions = Decisions(self.store)
         for seed in plan.seeds:
             self.store.note("candidate", seed.id, asdict(seed))
-        self.ledger.hold(plan.claims.cost)
+        self.ledger.hold(plan.claims.owed(self.measurer))
         share = int(plan.search_budget)
         self.announce(f"search: {self.name}", share)
         calls = share // (len(plan.search.identities) * plan.search.repeats)
@@ -66,10 +66,11 @@ class Rivalry:
         )
         stopped = await self._explore(marker)
         self.ledger.hold(0)
-        trials = self._trials(marker, decisions)
-        finalists = name_finalists(trials, plan.claims.finalists, decisions)
-        confirm = Confirm(self.measurer, self.store, plan.claims, decisions, self.announce)
-        return await confirm.run(finalists, trials, stopped)
+        with decisions.whole():
+            trials = self._trials(marker, decisions)
+            finalists = name_finalists(trials, plan.claims.finalists, decisions)
+            confirm = Confirm(self.measurer, self.store, plan.claims, decisions, self.announce)
+            return await confirm.run(finalists, trials, stopped)
 
     async def _explore(self, marker: PanelMarker) -> str:
         """Measure the baseline, then let the strategy work in a thread until it or the budget ends."""

@@ -23,6 +23,8 @@ from defender.records import Candidate, Decision, Trial
 Refresh = Callable[[Sequence[Trial], Callable[[Decision], None]], Awaitable[None]]
 """What may happen to the proposer before it is asked: told every trial so far and the decision log."""
 
+SPENT = "the search share of the budget is spent"
+
 SLACK = 0.05
 """Share of the budget kept for retries and for what a kill leaves unanswered, so that neither changes decisions."""
 
@@ -134,18 +136,22 @@ class Search:
             NothingFeasible: no candidate keeps the floors, with how far the best ones miss.
             EngineDown, StoreError, Interrupted: everything paid for is kept.
         """
+        with self._decisions.whole():
+            return await self._run()
+
+    async def _run(self) -> SearchResult:
         plan = self.plan
         race = Race(self.measurer, plan.search, plan.rules, self._decisions)
         plan.check_budget()
         self._keep(plan.seeds)
-        stopped = "the search share of the budget is spent"
-        self.ledger.hold(plan.claims.cost + plan.finals_cost)
+        stopped, confirming = SPENT, plan.claims.owed(self.measurer)
+        self.ledger.hold(confirming + plan.finals_cost)
         try:
             stopped = await self._explore(race)
         except BudgetSpent:
             if not self._trials:
                 raise  # nobody to confirm
-        self.ledger.hold(plan.claims.cost)
+        self.ledger.hold(confirming)
         self.announce("search: finals, those that may be the best on more items", 0)
         self._trials = await race.finals(self._trials, lambda cost, later: self._afford(cost, self._worth, later))
         self.ledger.hold(0)
@@ -190,6 +196,8 @@ class Search:
                 trials.append(race.trial(baseline, last))
             self.proposer.tell(trials)
             self._trials.extend(trials)
+            if race.spent:
+                return SPENT
             incumbent = self._led(incumbent, baseline)
         return f"{plan.max_candidates} candidates were measured"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from defender.decide import Floor
+from defender.decisions import decided
 from defender.errors import BudgetError, EngineDown, NothingFeasible
 from defender.records import Candidate, Decision, Request, Response, Trial
 from tests.scripted_world import WORLD, search, sitting
@@ -73,6 +74,20 @@ async def test_every_candidate_has_a_line_on_what_became_of_it(tmp_path: Path) -
     assert {t.candidate.id for t in result.trials} <= said
 
 
+async def test_a_raised_budget_finds_on_resume_what_it_would_have_found_from_the_start(tmp_path: Path) -> None:
+    """What confirming has cost already is not kept for it a second time."""
+    found = []
+    for folder, limits in (("raised", (6_900, 12_000)), ("fresh", (12_000,))):
+        (tmp_path / folder).mkdir()
+        for limit in limits:
+            async with sitting(tmp_path / folder / "run.db", max_requests=limit) as at:
+                result = await search(at, max_requests=limit, candidates=60).run()
+                assert at.ledger.spent <= limit
+                lines = decided(at.store)
+        found.append((result.winner, [trial.candidate for trial in result.trials], result.stopped, lines))
+    assert found[0] == found[1]
+
+
 async def test_who_was_racing_when_the_budget_was_spent_has_a_line_that_says_so(tmp_path: Path) -> None:
     async with sitting(tmp_path / "run.db", max_requests=8_000) as at:
         result = await search(at, candidates=100).run()  # plans without a limit, as if retries had been free
@@ -83,6 +98,7 @@ async def test_who_was_racing_when_the_budget_was_spent_has_a_line_that_says_so(
     assert "admitted" not in {str(line["action"]) for line in last.values()}
     spent = [str(line["reason"]) for line in last.values() if line["action"] == "unfinished"]
     assert all(reason.startswith("the budget was spent within this block") for reason in spent)
+    assert set(last) == {trial.candidate.id for trial in result.trials}, "what was learned of them is kept"
 
 
 async def test_before_every_generation_the_proposer_may_be_refreshed_with_all_trials_so_far(tmp_path: Path) -> None:
