@@ -13,6 +13,7 @@ from defender.bias import estimate
 from defender.contracts import Store
 from defender.decide import Floor, floor_gaps, keeps_floors, rank, shows_floors, verdicts
 from defender.errors import NothingFeasible
+from defender.ledger import Ledger
 from defender.measure import Measurer
 from defender.plan import Panel
 from defender.records import Action, Candidate, Comparison, Decision, OutcomeMatrix, PBEstimate, Trial
@@ -41,8 +42,14 @@ class Claims:
         """Requests the stage needs at most, retries aside."""
         return (self.finalists + len(self.baselines)) * self.panel.cells_per_candidate
 
-    def owed(self, measurer: Measurer) -> int:
-        """Return the requests it still needs at most: an earlier sitting may have paid for baselines."""
+    def owed(self, measurer: Measurer, ledger: Ledger) -> int:
+        """Return the requests to keep for it: where they alone are limited, less what an earlier sitting paid for.
+
+        In tokens or dollars a request costs less than is kept for it. What that leaves would pay for more search on
+        every resume, so there the whole is kept.
+        """
+        if ledger.limits.counters.keys() - {"reserved"}:
+            return self.cost
         return self.finalists * self.panel.cells_per_candidate + measurer.owed(self.baselines, self.panel)
 
 

@@ -57,7 +57,7 @@ class Rivalry:
         decisions = Decisions(self.store)
         for seed in plan.seeds:
             self.store.note("candidate", seed.id, asdict(seed))
-        self.ledger.hold(plan.claims.owed(self.measurer))
+        self.ledger.hold(plan.claims.owed(self.measurer, self.ledger))
         share = int(plan.search_budget)
         self.announce(f"search: {self.name}", share)
         calls = share // (len(plan.search.identities) * plan.search.repeats)

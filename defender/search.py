@@ -144,7 +144,7 @@ class Search:
         race = Race(self.measurer, plan.search, plan.rules, self._decisions)
         plan.check_budget()
         self._keep(plan.seeds)
-        stopped, confirming = SPENT, plan.claims.owed(self.measurer)
+        stopped, confirming = SPENT, plan.claims.owed(self.measurer, self.ledger)
         self.ledger.hold(confirming + plan.finals_cost)
         try:
             stopped = await self._explore(race)
