@@ -31,7 +31,8 @@ pytestmark = [
     ),
 ]
 
-EVERYTHING = "\n".join(AWKWARD.values())
+EVERYTHING = "\n".join(text for name, text in AWKWARD.items() if name != "very long")
+"""All but the one that the context of the model here cannot hold."""
 
 
 def candidate(seat: Seat) -> Candidate:
